@@ -1,0 +1,30 @@
+"""jaxreg: regularisation for JAX as pure functions.
+
+The objective that is minimised is exactly ``loss(params, *batch) + penalty(params)``: nothing rescaled, nothing hidden.
+"""
+
+# Data terms and optax transforms, as namespaces.
+from . import losses as losses
+from . import transforms as transforms
+
+# The objective and its training step.
+from ._objective import Objective as Objective
+from ._objective import objective as objective
+
+# Penalties and their calculus.
+from ._penalties import L1 as L1
+from ._penalties import L2 as L2
+from ._penalties import Box as Box
+from ._penalties import ElasticNet as ElasticNet
+from ._penalties import GroupLasso as GroupLasso
+from ._penalties import NonNegative as NonNegative
+from ._penalties import Penalty as Penalty
+from ._penalties import Separable as Separable
+from ._penalties import UnknownOperation as UnknownOperation
+from ._penalties import Zero as Zero
+from ._penalties import static as static
+from ._tree import kernels as kernels
+from ._update import Metrics as Metrics
+from ._update import TrainState as TrainState
+from ._update import gradient_step as gradient_step
+from ._update import make_step as make_step

@@ -1,0 +1,16 @@
+"""The penalties, one a file, and their calculus."""
+
+from ._base import Penalty as Penalty
+from ._base import Separable as Separable
+from ._base import UnknownOperation as UnknownOperation
+from ._base import static as static
+from ._elastic_net import ElasticNet as ElasticNet
+from ._group_lasso import GroupLasso as GroupLasso
+from ._interval import Box as Box
+from ._interval import NonNegative as NonNegative
+from ._l1 import L1 as L1
+from ._l2 import L2 as L2
+from ._place import Around as Around
+from ._place import On as On
+from ._sum import Sum as Sum
+from ._zero import Zero as Zero

@@ -1,0 +1,67 @@
+"""L1: the sum of absolute values, ``lam·Σ|w|``."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ._base import Separable, Strength, weighted_sum
+
+
+def value(w: Float[Array, "..."], lam) -> Float[Array, "..."]:
+    return lam * jnp.abs(w)
+
+
+def grad(w: Float[Array, "..."], lam) -> Float[Array, "..."]:
+    return lam * jnp.sign(w)
+
+
+def prox(w: Float[Array, "..."], step, lam) -> Float[Array, "..."]:
+    """Soft thresholding. At |w| = step·lam, and below, the answer is exactly zero."""
+    return jnp.sign(w) * jnp.maximum(jnp.abs(w) - step * lam, 0)
+
+
+def subdifferential(w: Float[Array, "..."], lam) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+    return jnp.where(w > 0, lam, -lam), jnp.where(w < 0, -lam, lam)
+
+
+def support(w: Float[Array, "..."], lam) -> Array:
+    return (w != 0) | (lam == 0)
+
+
+def conjugate(u: Float[Array, "..."], lam) -> Float[Array, "..."]:
+    return jnp.where(jnp.abs(u) <= lam, 0.0, jnp.inf).astype(u.dtype)
+
+
+class L1(Separable):
+    """L1 norm (lasso, Laplace prior): ``lam·Σ|w|``.
+
+    Gradient ``lam·sign(w)`` (0 at 0), prox soft thresholding at ``step·lam`` with exact zeros, conjugate the
+    indicator of ``|u| <= lam``. Convex, separable, not smooth at 0; ``lambda_max`` is ``max |g|/lam``.
+
+    Args:
+      lam: strength, >= 0, in units of loss per parameter: a number, an array (one leaf) or a pytree prefix.
+
+    Raises:
+      ValueError: ``lam`` is negative or not finite.
+
+    References:
+      Tibshirani, Regression shrinkage and selection via the lasso, 1996; Parikh and Boyd, Proximal algorithms, 2014, §6.5.2.
+
+    >>> import jax.numpy as jnp, jaxreg
+    >>> jaxreg.L1(1.0).prox(jnp.array([3.0, 1.0, -0.5])).tolist()
+    [2.0, 0.0, -0.0]
+    """
+
+    lam: Strength = 1.0
+    convex, role = True, "soft"
+
+    leaf_value = staticmethod(value)
+    leaf_grad = staticmethod(grad)
+    leaf_prox = staticmethod(prox)
+    leaf_subdifferential = staticmethod(subdifferential)
+    leaf_support = staticmethod(support)
+    leaf_conjugate = staticmethod(conjugate)
+
+    def formula(self, prefix: str = "", w: str = "w") -> str:
+        return weighted_sum(prefix, self.lam, f"|{w}|")

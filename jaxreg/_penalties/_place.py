@@ -1,0 +1,195 @@
+"""Where a penalty acts: ``penalty.on(where)`` on some leaves, ``penalty.around(reference)`` about another point."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Scalar
+
+from .. import _tree
+from .._dtypes import cast, is_penalised_leaf
+from ._base import Penalty, PyTree, Strength, UnknownOperation, static, total, zero_or_inf, zeros
+
+
+class _Wrapper(Penalty):
+    """Hands the facts of the penalty it holds on."""
+
+    penalty: Penalty
+
+    convex = property(lambda self: self.penalty.convex)  # pyright: ignore[reportAssignmentType]
+    smooth = property(lambda self: self.penalty.smooth)  # pyright: ignore[reportAssignmentType]
+    separable = property(lambda self: self.penalty.separable)  # pyright: ignore[reportAssignmentType]
+    finite = property(lambda self: self.penalty.finite)  # pyright: ignore[reportAssignmentType]
+    cone = property(lambda self: self.penalty.cone)  # pyright: ignore[reportAssignmentType]
+    role = property(lambda self: self.penalty.role)  # pyright: ignore[reportAssignmentType]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.penalty, Penalty):
+            raise TypeError(f"expected a penalty, got {self.penalty!r}")
+
+    def _rewrap(self, penalty: Penalty) -> Penalty:
+        return self._with(penalty=penalty)
+
+    def scaled(self, factor: Strength) -> Penalty:
+        return self._rewrap(self.penalty.scaled(factor))
+
+    def at(self, lam: Strength) -> Penalty:
+        return self._rewrap(self.penalty.at(lam))
+
+    def terms(self) -> tuple[Penalty, ...]:
+        return tuple(self._rewrap(term) for term in self.penalty.terms())
+
+
+class On(_Wrapper):
+    """A penalty on the leaves that ``where`` selects; made by ``penalty.on(where)``.
+
+    The other leaves are taken out of the tree (None is no leaf) before the inner penalty sees it, so a prefix pytree
+    of λ still fits the whole tree.
+    """
+
+    where: Any = static(default="**")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.where, _tree.Static):
+            where = self.where
+            hashable = isinstance(where, str) or callable(where)
+            object.__setattr__(self, "where", _tree.Static(where) if hashable else _mask(where))
+
+    def _keep(self, params: PyTree) -> PyTree:
+        return _tree.keep(_tree.select(self.where.value, params), params)
+
+    def _fill(self, kept: PyTree, params: PyTree, value: Any) -> PyTree:
+        return _tree.fill(kept, params, value)
+
+    def __call__(self, params: PyTree) -> Scalar:
+        return self.penalty(self._keep(params))
+
+    def grad(self, params: PyTree) -> PyTree:
+        return self._fill(self.penalty.grad(self._keep(params)), params, zeros)
+
+    def prox(self, params: PyTree, step: Any = 1.0) -> PyTree:
+        return self._fill(self.penalty.prox(self._keep(params), step), params, lambda leaf: leaf)
+
+    def subdifferential(self, params: PyTree) -> tuple[PyTree, PyTree]:
+        lower, upper = self.penalty.subdifferential(self._keep(params))
+        return self._fill(lower, params, zeros), self._fill(upper, params, zeros)
+
+    def _relax(self, params: PyTree, residual: PyTree) -> PyTree:
+        mask = _tree.select(self.where.value, params)
+        relaxed = self.penalty._relax(_tree.keep(mask, params), _tree.keep(mask, residual))
+        return self._fill(relaxed, residual, lambda leaf: leaf)
+
+    def lambda_max(self, grad_at_zero: PyTree) -> Scalar:
+        return self.penalty.lambda_max(self._keep(grad_at_zero))
+
+    def conjugate(self, dual: PyTree) -> Scalar:
+        """The inner conjugate, and +inf unless the dual is zero off the selection."""
+        mask = _tree.select(self.where.value, dual)
+        off = _tree.keep(jax.tree.map(lambda chosen: not chosen, mask), dual)
+        outside = [jnp.sum(zero_or_inf(jnp.asarray(u))) for u in jax.tree.leaves(off) if is_penalised_leaf(u)]
+        return self.penalty.conjugate(_tree.keep(mask, dual)) + total(outside)
+
+    def support(self, params: PyTree) -> PyTree:
+        return self._fill(self.penalty.support(self._keep(params)), params, lambda w: jnp.ones(np.shape(w), bool))
+
+    def free(self, params: PyTree) -> PyTree:
+        return self._fill(self.penalty.free(self._keep(params)), params, lambda w: jnp.ones(np.shape(w), bool))
+
+    def curvature(self, params: PyTree) -> PyTree:
+        return self._fill(self.penalty.curvature(self._keep(params)), params, zeros)
+
+    def covers(self, params: PyTree) -> PyTree:
+        return self._fill(self.penalty.covers(self._keep(params)), params, lambda _: False)
+
+    def reference(self) -> Any:
+        return self.penalty.reference()
+
+    def formula(self, prefix: str = "", w: str = "w") -> str:
+        where = self.where.value
+        shown = where if isinstance(where, str) else getattr(where, "__name__", "a mask")
+        return f"{self.penalty.formula(prefix, w)} on {shown}"
+
+    def __repr__(self) -> str:
+        return f"{self.penalty!r}.on({self.where!r})"
+
+
+def _mask(where: Any) -> _tree.Static:
+    """A mask or a tuple of patterns, hashed by content."""
+    if isinstance(where, tuple) and where and all(isinstance(w, str) for w in where):
+        wrapper = _tree.Static("\n".join(where))
+        wrapper.value = where
+        return wrapper
+    return _tree.Static(where)
+
+
+class Around(_Wrapper):
+    """``penalty(params − reference)``; made by ``penalty.around(reference)``. The reference is data, not structure."""
+
+    center: Any = None
+
+    def _difference(self, params: PyTree) -> PyTree:
+        return self._combine(params, lambda w, r: w - r)
+
+    def _combine(self, params: PyTree, function: Any) -> PyTree:
+        leaves, treedef = jax.tree.flatten(params)
+        centers = _tree.broadcast_prefix(self.center, params, "reference")
+        out = []
+        for w, r in zip(leaves, centers, strict=True):
+            if not is_penalised_leaf(w):
+                out.append(w)
+                continue
+            w = jnp.asarray(w)
+            if r is None or np.broadcast_shapes(np.shape(jnp.asarray(r)), w.shape) != w.shape:
+                raise ValueError(f"around: reference {r if r is None else jnp.shape(r)} does not fit a params leaf of shape {w.shape}")
+            out.append(function(w, cast(r, w)))
+        return jax.tree.unflatten(treedef, out)
+
+    def __call__(self, params: PyTree) -> Scalar:
+        return self.penalty(self._difference(params))
+
+    def grad(self, params: PyTree) -> PyTree:
+        return self.penalty.grad(self._difference(params))
+
+    def prox(self, params: PyTree, step: Any = 1.0) -> PyTree:
+        moved = self.penalty.prox(self._difference(params), step)
+        return self._combine(moved, lambda z, r: z + r)
+
+    def subdifferential(self, params: PyTree) -> tuple[PyTree, PyTree]:
+        return self.penalty.subdifferential(self._difference(params))
+
+    def _relax(self, params: PyTree, residual: PyTree) -> PyTree:
+        return self.penalty._relax(self._difference(params), residual)
+
+    def lambda_max(self, grad_at_zero: PyTree) -> Scalar:
+        raise UnknownOperation(
+            "a penalty around a reference shrinks towards the reference, not towards zero: it has no lambda_max; pass the λ yourself"
+        )
+
+    def conjugate(self, dual: PyTree) -> Scalar:
+        products = self._combine(dual, lambda u, r: jnp.sum(u * r))
+        return self.penalty.conjugate(dual) + total([x for x in jax.tree.leaves(products) if is_penalised_leaf(x)])
+
+    def support(self, params: PyTree) -> PyTree:
+        return self.penalty.support(self._difference(params))
+
+    def free(self, params: PyTree) -> PyTree:
+        return self.penalty.free(params)
+
+    def curvature(self, params: PyTree) -> PyTree:
+        return self.penalty.curvature(self._difference(params))
+
+    def covers(self, params: PyTree) -> PyTree:
+        return self.penalty.covers(params)
+
+    def reference(self) -> Any:
+        return self.center
+
+    def formula(self, prefix: str = "", w: str = "w") -> str:
+        return self.penalty.formula(prefix, f"({w} − {w}₀)")
+
+    def __repr__(self) -> str:
+        return f"{self.penalty!r}.around({jax.tree.map(np.shape, self.center)})"

@@ -1,0 +1,49 @@
+"""Zero: no penalty, so that "none" needs no special case."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ._base import Penalty, Separable, Strength, zero_or_inf
+
+
+class Zero(Separable):
+    """No penalty at all: value and gradient 0, prox the identity, conjugate the indicator of 0.
+
+    >>> import jax.numpy as jnp, jaxreg
+    >>> float(jaxreg.Zero()(jnp.ones(3)))
+    0.0
+    """
+
+    convex, smooth = True, True
+
+    @staticmethod
+    def leaf_value(w: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.zeros_like(w)
+
+    @staticmethod
+    def leaf_grad(w: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.zeros_like(w)
+
+    @staticmethod
+    def leaf_prox(w: Float[Array, "..."], step) -> Float[Array, "..."]:
+        del step
+        return w
+
+    leaf_conjugate = staticmethod(zero_or_inf)
+
+    @staticmethod
+    def leaf_free(w: Float[Array, "..."]) -> Array:
+        return jnp.ones(w.shape, bool)
+
+    def scaled(self, factor: Strength) -> Penalty:
+        del factor
+        return self
+
+    def terms(self) -> tuple[Penalty, ...]:
+        return ()
+
+    def formula(self, prefix: str = "", w: str = "w") -> str:
+        del prefix, w
+        return "0"

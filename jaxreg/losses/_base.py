@@ -1,0 +1,138 @@
+"""The loss contract: what a generalised linear model says about its linear predictor."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Num, Scalar
+
+from .._dtypes import is_concrete
+
+Predictor = Float[Array, "n"] | Float[Array, "n t"]
+Targets = Num[Array, "n"] | Num[Array, "n t"]
+Weights = Float[Array, "n"] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """A data term ``Σᵢ cᵢ·ℓ(yᵢ, ηᵢ)`` of targets y and linear predictors η.
+
+    The reduction sets the cᵢ, with sample weights v (all one when not given): ``"sum"`` cᵢ = vᵢ, ``"mean"``
+    cᵢ = vᵢ/Σv, and, for the squared error alone, ``"half_mean"`` cᵢ = vᵢ/(2Σv).
+
+    Subclasses give ``pointwise``, ``pointwise_grad``, ``pointwise_curvature`` and ``pointwise_conjugate`` of one
+    observation's η, written by hand; ``verify.loss`` holds them against each other.
+    """
+
+    reduction: str = "sum"
+    reductions: ClassVar[tuple[str, ...]] = ("sum", "mean")
+    classification: ClassVar[bool] = False
+    vector: ClassVar[bool] = False  # one predictor for each class rather than one for each observation
+
+    def __post_init__(self) -> None:
+        if self.reduction not in self.reductions:
+            raise ValueError(f"{type(self).__name__}: reduction must be one of {self.reductions}, got {self.reduction!r}")
+
+    def __call__(self, eta: Predictor, y: Targets, sample_weight: Weights = None) -> Scalar:
+        """The scalar ``Σᵢ cᵢ·ℓ(yᵢ, ηᵢ)``.
+
+        Args:
+          eta: linear predictors, (n,), (n, targets) or, for the multinomial loss, (n, classes).
+          y: targets, (n,) or (n, targets).
+          sample_weight: weights v >= 0, (n,).
+        """
+        _check_shapes(eta, y, self.vector)
+        values = self.pointwise(eta, y)
+        return jnp.sum(self._spread(self.case_weights(eta, sample_weight), values) * values)
+
+    def grad(self, eta: Predictor, y: Targets, sample_weight: Weights = None) -> Predictor:
+        """The gradient with respect to η, of η's shape."""
+        _check_shapes(eta, y, self.vector)
+        slopes = self.pointwise_grad(eta, y)
+        return self._spread(self.case_weights(eta, sample_weight), slopes) * slopes
+
+    def curvature(self, eta: Predictor, y: Targets, sample_weight: Weights = None) -> Array:
+        """Second derivatives with respect to η: of η's shape, or (n, classes, classes) for the multinomial loss."""
+        _check_shapes(eta, y, self.vector)
+        curvatures = self.pointwise_curvature(eta, y)
+        return self._spread(self.case_weights(eta, sample_weight), curvatures) * curvatures
+
+    def conjugate(self, dual: Predictor, y: Targets, sample_weight: Weights = None) -> Scalar:
+        """``sup_η ⟨dual, η⟩ − loss(η)``; observations of weight 0 take dual 0."""
+        weights = self._spread(self.case_weights(dual, sample_weight), dual)
+        positive = weights > 0
+        values = self.pointwise_conjugate(dual / jnp.where(positive, weights, 1), y)
+        weights = self._spread(self.case_weights(dual, sample_weight), values)
+        return jnp.sum(jnp.where(weights > 0, weights * jnp.where(weights > 0, values, 0), 0))
+
+    def case_weights(self, eta: Predictor, sample_weight: Weights = None) -> Float[Array, "n"]:
+        """The cᵢ of the reduction."""
+        n = eta.shape[0]
+        v = jnp.ones(n, eta.dtype) if sample_weight is None else jnp.asarray(sample_weight, eta.dtype)
+        if self.reduction == "sum":
+            return v
+        return v / (jnp.sum(v) * (2 if self.reduction == "half_mean" else 1))
+
+    @staticmethod
+    def _spread(weights: Array, values: Array) -> Array:
+        return weights.reshape(weights.shape + (1,) * (values.ndim - 1))
+
+    def pointwise(self, eta: Array, y: Array) -> Array:
+        """ℓ(y, η) for each observation."""
+        raise TypeError(f"{type(self).__name__} defines no pointwise loss")
+
+    def pointwise_grad(self, eta: Array, y: Array) -> Array:
+        """∂ℓ/∂η for each observation."""
+        raise TypeError(f"{type(self).__name__} defines no pointwise_grad")
+
+    def pointwise_curvature(self, eta: Array, y: Array) -> Array:
+        """∂²ℓ/∂η² for each observation."""
+        raise TypeError(f"{type(self).__name__} defines no pointwise_curvature")
+
+    def pointwise_conjugate(self, dual: Array, y: Array) -> Array:
+        """``sup_η dual·η − ℓ(y, η)`` for each observation; +inf outside its domain."""
+        raise TypeError(f"{type(self).__name__} defines no pointwise_conjugate")
+
+    def mean(self, eta: Array) -> Array:
+        """The expected target: the prediction on the target's scale."""
+        raise TypeError(f"{type(self).__name__} defines no mean")
+
+    def outputs(self, y: Any) -> int:
+        """How many linear predictors an observation has (targets or classes)."""
+        return 1 if np.ndim(y) == 1 else int(np.shape(y)[1])
+
+    def check_targets(self, y: Any) -> None:
+        """Raise ValueError for targets that this loss is not defined for."""
+
+    def formula(self) -> str:
+        """The data term as a reader would write it."""
+        raise TypeError(f"{type(self).__name__} defines no formula")
+
+
+def _check_shapes(eta: Any, y: Any, vector: bool) -> None:
+    expected = np.shape(eta)[:1] if vector else np.shape(eta)
+    if np.shape(y) != expected:
+        raise ValueError(f"y has shape {np.shape(y)}, but the linear predictor of shape {np.shape(eta)} needs {expected}")
+
+
+def check_classes(y: Any, name: str, most: int | None = None) -> int:
+    """The number of classes of concrete labels coded 0, 1, …; an error for anything else."""
+    if not is_concrete(y):
+        raise TypeError(f"{name}: the number of classes cannot be read from traced targets; pass classes=K")
+    labels = np.unique(np.asarray(y))
+    if labels.size and (np.any(labels != np.floor(labels)) or labels[0] < 0):
+        raise ValueError(f"{name}: y must hold classes coded 0, 1, …, but holds {labels[:5].tolist()}")
+    if labels.size < 2:
+        raise ValueError(f"{name}: y holds the single class {labels.tolist()}; at least two are needed")
+    if most and labels[-1] >= most:
+        raise ValueError(f"{name}: y must hold the classes 0 … {most - 1}, but holds {int(labels[-1])}")
+    return int(labels[-1]) + 1
+
+
+def xlogx(p: Array) -> Array:
+    """p·log p with 0·log 0 = 0, and +inf for negative p (outside a conjugate's domain)."""
+    value = jnp.where(p > 0, p * jnp.log(jnp.where(p > 0, p, 1)), 0)
+    return jnp.where(p < 0, jnp.inf, value)
