@@ -3,13 +3,21 @@
 The objective that is minimised is exactly ``loss(params, *batch) + penalty(params)``: nothing rescaled, nothing hidden.
 """
 
-# Data terms and optax transforms, as namespaces.
+# Namespaces: λ between libraries, data terms, optax transforms, checks of derivatives.
+from . import conventions as conventions
 from . import losses as losses
 from . import transforms as transforms
+from . import verify as verify
 
 # The objective and its training step.
 from ._objective import Objective as Objective
 from ._objective import objective as objective
+
+# λ paths and the choice of λ.
+from ._path import CrossValidation as CrossValidation
+from ._path import Path as Path
+from ._path import cross_validate as cross_validate
+from ._path import path as path
 
 # Penalties and their calculus.
 from ._penalties import L1 as L1
@@ -23,8 +31,14 @@ from ._penalties import Separable as Separable
 from ._penalties import UnknownOperation as UnknownOperation
 from ._penalties import Zero as Zero
 from ._penalties import static as static
+
+# Any loss over any pytree.
+from ._solvers import Solution as Solution
+from ._solvers import solve as solve
+from ._sweep import sweep as sweep
 from ._tree import kernels as kernels
 from ._update import Metrics as Metrics
 from ._update import TrainState as TrainState
 from ._update import gradient_step as gradient_step
 from ._update import make_step as make_step
+from ._warnings import ConvergenceWarning as ConvergenceWarning

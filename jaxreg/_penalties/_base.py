@@ -243,7 +243,7 @@ class Penalty:
 
     def __repr__(self) -> str:
         fields = _fields(self)
-        return f"{type(self).__name__}({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in fields)})"
+        return f"{type(self).__name__}({', '.join(f'{f.name}={_shown(getattr(self, f.name))}' for f in fields)})"
 
 
 def _leaf_value(cls: Any, w: Array, *strengths: Any) -> Array:
@@ -284,6 +284,10 @@ def _leaf_conjugate(cls: Any, u: Array, *strengths: Any) -> Array:
 def _leaf_free(cls: Any, w: Array, *strengths: Any) -> Array:
     """True where the strengths make the penalty vanish."""
     return jnp.broadcast_to(strengths[0] == 0, w.shape) if strengths else jnp.zeros(w.shape, bool)
+
+
+def _shown(value: Any) -> str:
+    return repr(jax.tree.map(lambda x: x if is_concrete(x) else "traced", value))
 
 
 class Separable(Penalty):

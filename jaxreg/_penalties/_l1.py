@@ -22,7 +22,9 @@ def prox(w: Float[Array, "..."], step, lam) -> Float[Array, "..."]:
 
 
 def subdifferential(w: Float[Array, "..."], lam) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
-    return jnp.where(w > 0, lam, -lam), jnp.where(w < 0, -lam, lam)
+    """The interval [−lam, lam] at 0, one point elsewhere, and NaN at NaN: a broken iterate must not look stationary."""
+    broken = jnp.where(jnp.isnan(w), w, 0)
+    return jnp.where(w > 0, lam, -lam) + broken, jnp.where(w < 0, -lam, lam) + broken
 
 
 def support(w: Float[Array, "..."], lam) -> Array:

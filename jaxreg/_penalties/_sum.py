@@ -97,7 +97,7 @@ class Sum(Penalty):
         bits = jnp.finfo(one.dtype).bits
         upper = jax.lax.while_loop(lambda u: ~is_zero_solution(u) & jnp.isfinite(u), lambda u: 2 * u, one)
 
-        def halve(_: int, ends: tuple[Any, Any]) -> tuple[Any, Any]:
+        def halve(_: Any, ends: tuple[Any, Any]) -> tuple[Any, Any]:
             lower, upper = ends
             middle = (lower + upper) / 2
             solved = is_zero_solution(middle)
@@ -152,6 +152,8 @@ class Sum(Penalty):
             return total([*own, *jax.tree.leaves(uncovered)])
         quadratics = [t for t in terms if t.role == "quadratic"]
         rest = [t for t in terms if t.role != "quadratic"]
+        if not quadratics and all(t.role in ("soft", "interval") and t.reference() is None for t in rest):
+            return _bounded_soft_conjugate(rest, dual)
         if len(quadratics) != 1 or not rest or any(t.reference() is not None for t in terms):
             pairs = [(a, b) for i, a in enumerate(terms) for b in terms[i + 1 :] if _overlap(a, b, dual)]
             raise _unknown("conjugate", *pairs[0])
@@ -179,6 +181,28 @@ def _reduce(function: Any, first: Any, rest: tuple[Any, ...]) -> Any:
     for other in rest:
         first = function(first, other)
     return first
+
+
+def _bounded_soft_conjugate(terms: list[Penalty], dual: PyTree) -> Scalar:
+    """``sup u·w − s|w|`` over lower <= w <= upper: concave and piecewise linear, so a bound or the point nearest 0."""
+    zero = jax.tree.map(jnp.zeros_like, dual)
+    slopes = [t.subdifferential(zero)[1] for t in terms if t.role == "soft"]
+    ends = []
+    for far in (-jnp.inf, jnp.inf):
+        point = jax.tree.map(lambda u, far=far: jnp.full_like(u, far), dual)
+        for t in terms:
+            point = t.prox(point) if t.role == "interval" else point
+        ends.append(point)
+
+    def supremum(u: Any, low: Any, up: Any, *slope: Any) -> Any:
+        s = sum(slope)
+        # At an infinite bound the slope there decides; 0·inf must not arise.
+        at_low = jnp.where(jnp.isinf(low), jnp.where(-u - s > 0, jnp.inf, -jnp.inf), u * low - s * jnp.abs(low))
+        at_up = jnp.where(jnp.isinf(up), jnp.where(u - s > 0, jnp.inf, -jnp.inf), u * up - s * jnp.abs(up))
+        middle = jnp.clip(0.0, low, up)
+        return jnp.sum(jnp.maximum(jnp.maximum(at_low, at_up), u * middle - s * jnp.abs(middle)))
+
+    return total(jax.tree.map(supremum, dual, *ends, *slopes))
 
 
 def _masked(dual: PyTree, mask: PyTree) -> PyTree:

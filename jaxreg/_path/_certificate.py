@@ -1,0 +1,183 @@
+"""Certificates of a path, computed from X and y and apart from the solver: duality gap and stationarity residual.
+
+With F the data term in the linear predictor and Ω the penalty, weak duality (Fenchel) says, for every ν with Aᵀν = 0 on
+the columns A that carry no penalty,
+
+    min_w F(Xw + o) + Ω(w)  >=  ⟨ν, o⟩ − F*(ν) − Ω*(−Xᵀν).
+
+ν is F's gradient at the answer, moved onto Aᵀν = 0 by the Newton step of the unpenalised coordinates (which keeps it in F*'s
+domain) and, where Ω* needs it, shrunk until −Xᵀν is feasible. The gap is reported relative to the null model's loss.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._penalties import Penalty, UnknownOperation
+from ._engine import Design, Setup, bounded
+
+
+class Null(NamedTuple):
+    """The model with every penalised coefficient at zero and the others at their best."""
+
+    loss: Array
+    slope: Array  # gradient there with respect to scaled coefficients
+    size: Array  # its norm: the unit of stationarity residuals
+    lambda_max: Array  # the smallest λ whose solution is all zero; ridge: the elastic net's at l1_ratio 1e-3
+    smooth: Array  # whether that substitute was needed
+
+
+class Certificate(NamedTuple):
+    """For each λ: relative duality gap (NaN where undefined), relative stationarity residual, value of the data term."""
+
+    gap: Array
+    kkt: Array
+    loss: Array
+
+
+def free_columns(setup: Setup, X: Array, free: np.ndarray) -> Array:
+    """The columns that carry no penalty: the intercept's ones, and those marked free."""
+    ones = [jnp.ones((X.shape[0], 1), X.dtype)] if setup.intercept else []
+    return jnp.concatenate([*ones, X[:, free]], axis=1)
+
+
+def _blocks(curvature: Array, vector: bool) -> Array:
+    """Curvatures as (n, T, T)."""
+    if vector:
+        return curvature
+    columns = curvature if curvature.ndim == 2 else curvature[:, None]
+    return jax.vmap(jnp.diag)(columns)
+
+
+def _free_step(A: Array, slope: Array, blocks: Array) -> tuple[Array, Array]:
+    """The Newton step of the unpenalised coordinates: (its change of η, the gradient it leaves behind), both (n, T)."""
+    q, columns = A.shape[1], slope.shape[1]
+    if q == 0:
+        return jnp.zeros_like(slope), slope
+    hessian = jnp.einsum("iq,ist,ir->qsrt", A, blocks, A).reshape(q * columns, q * columns)
+    # pinv: a constant column beside the intercept, or the shift of all classes, makes this singular.
+    move = (jnp.linalg.pinv(hessian, hermitian=True) @ (A.T @ slope).ravel()).reshape(q, columns)
+    change = A @ move
+    return -change, slope - jnp.einsum("ist,it->is", blocks, change)
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def null_model(
+    setup: Setup, design: Design, v: Float[Array, "n"], scale: Float[Array, "p"], A: Float[Array, "n q"], penalty: Penalty
+) -> Null:
+    """Fit the unpenalised coordinates alone, by Newton steps that are halved until the loss falls."""
+    loss, y = setup.loss, design.y
+    shape = design.offset.shape
+
+    def body(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        eta, _, count = carry
+        slope = loss.grad(eta, y, v).reshape(shape[0], -1)
+        change = _free_step(A, slope, _blocks(loss.curvature(eta, y, v), loss.vector))[0].reshape(shape)
+        value = loss(eta, y, v)
+        t = jax.lax.while_loop(lambda t: ~(loss(eta + t * change, y, v) <= value) & (t > 1e-6), lambda t: t / 2, jnp.ones((), eta.dtype))
+        size = jnp.max(jnp.abs(change), initial=0.0) / (1 + jnp.max(jnp.abs(eta), initial=0.0))
+        return jnp.where(t > 1e-6, eta + t * change, eta), size, count + 1
+
+    def unfinished(carry: tuple[Array, Array, Array]) -> Array:
+        return (carry[1] > 4 * jnp.finfo(carry[0].dtype).eps) & (carry[2] < 100)
+
+    start = (design.offset, jnp.full((), jnp.inf, design.X.dtype), jnp.zeros((), int))
+    eta = jax.lax.while_loop(unfinished, body, start)[0]
+    factor = scale if setup.outputs is None else scale[:, None]
+    slope = loss.grad(eta, y, v)
+    slope = design.X.T @ _free_step(A, slope.reshape(shape[0], -1), _blocks(loss.curvature(eta, y, v), loss.vector))[1].reshape(shape)
+    slope = slope / factor
+    value, size = loss(eta, y, v), jnp.sqrt(jnp.sum(slope**2))
+    # Units of the certificates: where the null model is perfect they are absolute.
+    return Null(jnp.where(value > 0, value, 1), slope, jnp.where(size > 0, size, 1), *_largest(penalty, slope))
+
+
+def _largest(penalty: Penalty, slope: Array) -> tuple[Array, Array]:
+    largest = penalty.lambda_max(slope)
+    if not penalty.separable:
+        return largest, jnp.zeros((), bool)
+    # A penalty that is flat at zero never gives exact zeros. glmnet starts ridge where an elastic net with one part
+    # in a thousand of L1 and the same curvature would.
+    curvature = penalty.curvature(jnp.zeros_like(slope))
+    substitute = jnp.max(jnp.where(curvature > 0, jnp.abs(slope) / (1e-3 * jnp.where(curvature > 0, curvature, 1)), 0))
+    return jnp.where(jnp.isinf(largest), substitute, largest), jnp.isinf(largest)
+
+
+@functools.partial(jax.jit, static_argnames=("shape", "dtype"))
+def facts(penalty: Penalty, shape: tuple[int, ...], dtype: Any) -> tuple[Array, Array]:
+    """(which coefficients are free of the penalty, its value at zero), in one compiled call."""
+    zero = jnp.zeros(shape, dtype)
+    return penalty.free(zero), penalty(zero)
+
+
+@functools.partial(jax.jit, static_argnames=("setup", "gap_defined"))
+def certify(
+    setup: Setup,
+    design: Design,
+    v: Float[Array, "n"],
+    scale: Float[Array, "p"],
+    A: Float[Array, "n q"],
+    penalty: Penalty,
+    null: Null,
+    lams: Float[Array, "lams"],
+    coef: Array,
+    intercept: Array,
+    gap_defined: bool,
+) -> Certificate:
+    """Gap and stationarity residual of answers ``coef`` (lams, p[, T]) and ``intercept`` (lams, T or 0)."""
+    loss, y = setup.loss, design.y
+    factor = scale if setup.outputs is None else scale[:, None]
+
+    def one(args: tuple[Array, Array, Array]) -> Certificate:
+        lam, w, b = args
+        member = bounded(penalty.at(lam), design, scale, setup.outputs)
+        eta = design.X @ w + design.offset
+        if setup.intercept:
+            eta = eta + (b[0] if setup.outputs is None else b)
+        slope = loss.grad(eta, y, v)
+        u = w * factor
+        g = design.X.T @ slope / factor
+        g_intercept = jnp.sum(slope, axis=0) if setup.intercept else jnp.zeros((), w.dtype)
+        kkt = jnp.sqrt(member.subdiff_distance(u, g) ** 2 + jnp.sum(g_intercept**2)) / null.size
+        value = loss(eta, y, v)
+        if not gap_defined:
+            return Certificate(jnp.full((), jnp.nan, w.dtype), kkt, value)
+        blocks = _blocks(loss.curvature(eta, y, v), loss.vector)
+        nu = _free_step(A, slope.reshape(slope.shape[0], -1), blocks)[1].reshape(slope.shape)
+        dual = jnp.where(member.free(u), 0.0, -(design.X.T @ nu) / factor)
+        excess = member.lambda_max(-dual)
+        shrink = jnp.where(excess > 1, (1 - 4 * jnp.finfo(w.dtype).eps) / excess, 1.0)
+
+        def bound(t: Array) -> Array:
+            at = jnp.sum(t * nu * design.offset) - loss.conjugate(t * nu, y, v) - member.conjugate(t * dual)
+            return jnp.where(jnp.isnan(at), -jnp.inf, at)
+
+        best = jnp.maximum(bound(jnp.ones_like(shrink)), bound(shrink))
+        # Below zero only by rounding; the absolute value would show a broken bound instead of hiding it.
+        gap = jnp.abs(value + member(u) - best) / null.loss
+        return Certificate(jnp.where(lam > 0, gap, jnp.nan), kkt, value)
+
+    return jax.lax.map(one, (lams, coef, intercept))
+
+
+def why_no_gap(setup: Setup, design: Design, penalty: Penalty) -> str | None:
+    """The reason why no duality gap exists for this problem, None if one does."""
+    if not penalty.convex:
+        return "the penalty is not convex"
+    shape = setup.shape(design.X.shape[1])
+    like = jax.ShapeDtypeStruct(shape, design.X.dtype)
+
+    def conjugate(dual: Array) -> Array:
+        return bounded(penalty, design, jnp.ones(shape[0], dual.dtype), setup.outputs).conjugate(dual)
+
+    try:
+        jax.eval_shape(conjugate, like)
+    except UnknownOperation as error:
+        return str(error)
+    return None

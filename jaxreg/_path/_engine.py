@@ -1,0 +1,289 @@
+"""The λ path of one data term under one penalty, for several sets of sample weights (folds) in one compiled program.
+
+Lanes are sets of sample weights: lane 0 is all the data, the others a fold's training rows. A chunk of λ is a scan that
+warm-starts each λ from the one before, lanes are mapped one after the other. The caller holds the loop over chunks: there
+progress is shown, buckets grow and a path may stop early.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._penalties import Penalty
+from ..losses import Loss, SquaredError
+from ._newton import Penalised, Smooth, minimise
+
+
+class Design(NamedTuple):
+    """What is fitted; arrays only."""
+
+    X: Float[Array, "n p"]
+    y: Array  # (n,) or (n, targets); classes as numbers
+    offset: Array  # of the linear predictor's shape
+    lower: Array | None  # bounds on the coefficients, original scale
+    upper: Array | None
+
+
+class Setup(NamedTuple):
+    """What decides the program; hashable."""
+
+    loss: Loss
+    intercept: bool
+    standardize: bool
+    outputs: int | None  # None for a vector of coefficients, else the number of columns
+    bucket: int  # features in a working set; the number of features when there is none
+
+    @property
+    def columns(self) -> int:
+        return self.outputs or 1
+
+    def shape(self, p: int) -> tuple[int, ...]:
+        return (p,) if self.outputs is None else (p, self.outputs)
+
+
+class Gram(NamedTuple):
+    """The squared error of centred columns in p numbers: ``Σv(y − Zw − b)²`` is ``wᵀGw − 2wᵀq + …``."""
+
+    products: Float[Array, "p p"]
+    target: Float[Array, "p"]
+    total: Array  # Σv(y − offset)
+
+
+class Lane(NamedTuple):
+    """One set of sample weights, prepared: centred and scaled columns, and the Gram matrix where it serves."""
+
+    weights: Float[Array, "n"]
+    center: Float[Array, "p"]
+    scale: Float[Array, "p"]
+    gram: Gram | None
+
+
+class Point(NamedTuple):
+    """Where a lane stands on its path, in centred and scaled coordinates."""
+
+    coef: Array
+    intercept: Array
+
+
+class Fit(NamedTuple):
+    """A lane's answer at one λ, on the original scale."""
+
+    coef: Array
+    intercept: Array
+    residual: Array
+    overflow: Array  # the support filled the working set: the answer needs a larger bucket
+
+
+def scales(setup: Setup, X: Array, v: Array) -> tuple[Array, Array]:
+    """Weighted column means (0 without intercept) and standard deviations (1 unless standardising, or constant)."""
+    total = jnp.sum(v)
+    mean = v @ X / total
+    center = mean if setup.intercept else jnp.zeros_like(mean)
+    if not setup.standardize:
+        return center, jnp.ones_like(mean)
+    spread = jnp.sqrt(v @ (X - mean) ** 2 / total)
+    # A constant column has a spread of rounding size; dividing by that would make noise a feature.
+    constant = spread <= 16 * jnp.finfo(X.dtype).eps * jnp.sqrt(v @ X**2 / total)
+    return center, jnp.where(constant, 1.0, spread)
+
+
+def predictor(setup: Setup, Z: Array, coef: Array, intercept: Array, offset: Array) -> Array:
+    """η = Zw + b + offset, of the loss's shape."""
+    eta = Z @ coef + offset
+    return eta if not setup.intercept else eta + (intercept[0] if setup.outputs is None else intercept)
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def prepare(setup: Setup, design: Design, weights: Float[Array, "lanes n"]) -> Lane:
+    """Centre, scale and, for squared error without a working set, the Gram matrices, lane by lane."""
+
+    def one(v: Array) -> Lane:
+        center, scale = scales(setup, design.X, v)
+        if not _has_gram(setup, design.X.shape[1]):
+            return Lane(v, center, scale, None)
+        Z = (design.X - center) / scale
+        response = v * (design.y - design.offset)
+        return Lane(v, center, scale, Gram(Z.T @ (v[:, None] * Z), Z.T @ response, jnp.sum(response)))
+
+    return jax.lax.map(one, weights)
+
+
+def _has_gram(setup: Setup, p: int) -> bool:
+    return isinstance(setup.loss, SquaredError) and setup.bucket >= p and setup.outputs is None
+
+
+def smooth_part(setup: Setup, design: Design, Z: Array, v: Array, gram: Gram | None) -> Smooth:
+    """The data term as a function of z = (coef, intercept) for the columns Z."""
+    loss, p = setup.loss, Z.shape[1]
+    shape, count = setup.shape(p), p * setup.columns
+
+    def eta(z: Array) -> Array:
+        return predictor(setup, Z, z[:count].reshape(shape), z[count:], design.offset)
+
+    def value(z: Array) -> Array:
+        return loss(eta(z), design.y, v)
+
+    def grad(z: Array) -> Array:
+        slope = loss.grad(eta(z), design.y, v)
+        parts = [(Z.T @ slope).ravel()]
+        if setup.intercept:
+            parts.append(jnp.atleast_1d(jnp.sum(slope, axis=0)))
+        return jnp.concatenate(parts)
+
+    def hessian(z: Array) -> Array:
+        A = jnp.concatenate([Z, jnp.ones((Z.shape[0], 1), Z.dtype)], axis=1) if setup.intercept else Z
+        curvature = loss.curvature(eta(z), design.y, v)
+        if setup.outputs is None:
+            return A.T @ (curvature[:, None] * A)
+        if not loss.vector:
+            curvature = jax.vmap(jnp.diag)(curvature)
+        # One pair of columns at a time: the whole (n, T, T, p) product would not fit memory for many classes.
+        rows = jax.lax.map(lambda c: jax.vmap(lambda d: A.T @ (d[:, None] * A), in_axes=1)(c), jnp.moveaxis(curvature, 1, 0))
+        blocks = jnp.moveaxis(rows, (0, 1, 2, 3), (1, 3, 0, 2))  # (s, t, j, k) -> (j, s, k, t)
+        return blocks.reshape(A.shape[1] * setup.columns, -1)
+
+    if gram is None:
+        return Smooth(value, grad, hessian)
+    kappa = _curvature_scale(loss, v)
+
+    def gram_grad(z: Array) -> Array:
+        slope = gram.products @ z[:p] - gram.target
+        if not setup.intercept:
+            return kappa * slope
+        # Centred columns are orthogonal to the intercept, whose own curvature is the sum of the weights.
+        return kappa * jnp.append(slope, jnp.sum(v) * z[p] - gram.total)
+
+    def gram_hessian(z: Array) -> Array:
+        del z
+        if not setup.intercept:
+            return kappa * gram.products
+        return kappa * jnp.pad(gram.products, (0, 1)).at[-1, -1].set(jnp.sum(v))
+
+    return Smooth(value, gram_grad, gram_hessian)
+
+
+def _curvature_scale(loss: Loss, v: Array) -> Array:
+    """The squared error's curvature for weight one: 2cᵢ/vᵢ."""
+    return {"sum": 2.0, "mean": 2.0 / jnp.sum(v), "half_mean": 1.0 / jnp.sum(v)}[loss.reduction]
+
+
+def bounded(penalty: Penalty, design: Design, scale: Array, outputs: int | None) -> Penalty:
+    """The penalty with the bounds on original coefficients written for scaled ones."""
+    if design.lower is None or design.upper is None:
+        return penalty
+    from .._penalties import Box
+
+    factor = scale if outputs is None else scale[:, None]
+    lower = jnp.broadcast_to(design.lower * factor, (scale.size,) if outputs is None else (scale.size, outputs))
+    upper = jnp.broadcast_to(design.upper * factor, lower.shape)
+    return penalty + Box()._with(lower=lower, upper=upper)
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def advance(
+    setup: Setup, design: Design, lanes: Lane, penalty: Penalty, lams: Array, points: Point, scale: Array, tol: Array
+) -> tuple[Point, Fit]:
+    """Move every lane along a chunk of λ; returns where they stand and a Fit with leading axes (lanes, λ).
+
+    Args:
+      scale: the size of the gradient at the null model; residuals are relative to it.
+      tol: the relative stationarity residual that the solver aims for.
+    """
+
+    def one_lane(args: tuple[Lane, Point]) -> tuple[Point, Fit]:
+        lane, point = args
+        Z = (design.X - lane.center) / lane.scale
+
+        def one_lam(point: Point, lam: Array) -> tuple[Point, Fit]:
+            member = bounded(penalty.at(lam), design, lane.scale, setup.outputs)
+            solve = _whole if setup.bucket >= design.X.shape[1] else _working_set
+            point, reached, overflow = solve(setup, design, Z, lane, member, point, scale * tol)
+            factor = lane.scale if setup.outputs is None else lane.scale[:, None]
+            coef = point.coef / factor
+            intercept = point.intercept - jnp.atleast_1d(lane.center @ coef) if setup.intercept else point.intercept
+            if setup.loss.vector and setup.intercept:
+                intercept = intercept - jnp.mean(intercept)  # symmetric: a shift of all classes changes nothing
+            return point, Fit(coef, intercept, reached / scale, overflow)
+
+        return jax.lax.scan(one_lam, point, lams)
+
+    return jax.lax.map(one_lane, (lanes, points))
+
+
+def _whole(setup: Setup, design: Design, Z: Array, lane: Lane, penalty: Penalty, point: Point, tol: Array):
+    smooth = smooth_part(setup, design, Z, lane.weights, lane.gram)
+    penalised = Penalised(penalty, point.coef.shape)
+    z = jnp.concatenate([point.coef.ravel(), point.intercept])
+    z, reached, _ = minimise(smooth, penalised, z, tol, quadratic=isinstance(setup.loss, SquaredError))
+    return Point(*penalised.split(z)), reached, jnp.zeros((), bool)
+
+
+def _working_set(setup: Setup, design: Design, Z: Array, lane: Lane, penalty: Penalty, point: Point, tol: Array):
+    """Solve on a bucket of features, check the stationarity of all, let violators in, repeat."""
+    p, bucket = Z.shape[1], setup.bucket
+
+    def slope(point: Point) -> tuple[Array, Array]:
+        eta = predictor(setup, Z, point.coef, point.intercept, design.offset)
+        s = setup.loss.grad(eta, design.y, lane.weights)
+        return Z.T @ s, jnp.atleast_1d(jnp.sum(s, axis=0)) if setup.intercept else jnp.zeros(0, Z.dtype)
+
+    def violations(point: Point) -> tuple[Array, Array, Array]:
+        g, g_intercept = slope(point)
+        lower, upper = penalty.subdifferential(point.coef)
+        each = jnp.maximum(jnp.maximum(lower + g, -g - upper), 0.0)
+        reached = jnp.sqrt(jnp.sum(each**2) + jnp.sum(g_intercept**2))
+        by_feature = each if setup.outputs is None else jnp.max(each, axis=1)
+        needed = (point.coef != 0) | penalty.free(point.coef)
+        needed = needed if setup.outputs is None else jnp.any(needed, axis=1)
+        return by_feature, needed, reached
+
+    def body(carry: tuple[Point, Array, Array, Array]) -> tuple[Point, Array, Array, Array]:
+        point, best, stalled, count = carry
+        by_feature, needed, _ = violations(point)
+        _, chosen = jax.lax.top_k(jnp.where(needed, jnp.inf, by_feature), bucket)
+        inner = setup._replace(bucket=bucket)
+        smooth = smooth_part(inner, design, Z[:, chosen], lane.weights, None)
+        penalised = Penalised(_take(penalty, chosen, point.coef.shape), setup.shape(bucket))
+        z = jnp.concatenate([point.coef[chosen].ravel(), point.intercept])
+        z, _, _ = minimise(smooth, penalised, z, 0.3 * tol, quadratic=isinstance(setup.loss, SquaredError))
+        coef, intercept = penalised.split(z)
+        new = Point(jnp.zeros_like(point.coef).at[chosen].set(coef), intercept)
+        reached = violations(new)[2]
+        return new, jnp.minimum(reached, best), jnp.where(reached < 0.7 * best, 0, stalled + 1), count + 1
+
+    def unfinished(carry: tuple[Point, Array, Array, Array]) -> Array:
+        _, best, stalled, count = carry
+        return (best > tol) & (stalled < 4) & (count < 40)
+
+    start = (point, violations(point)[2], jnp.zeros((), int), jnp.zeros((), int))
+    point, *_ = jax.lax.while_loop(unfinished, body, start)
+    _, needed, reached = violations(point)
+    return point, reached, (jnp.sum(needed) >= bucket) & (bucket < p)
+
+
+def _take(penalty: Penalty, chosen: Array, shape: tuple[int, ...]) -> Penalty:
+    """A separable penalty on some rows of the coefficients: its strengths, spread over them, are gathered too."""
+    return jax.tree.map(lambda s: jnp.broadcast_to(s, shape)[chosen], penalty)
+
+
+def null_point(setup: Setup, p: int, lanes: int, dtype: Any) -> Point:
+    """All coefficients and intercepts zero: where every path starts."""
+    return Point(
+        jnp.zeros((lanes, *setup.shape(p)), dtype),
+        jnp.zeros((lanes, setup.columns if setup.intercept else 0), dtype),
+    )
+
+
+def buckets(setup_columns: int, p: int, separable: bool) -> list[int]:
+    """Working-set sizes to try in turn; the last holds every feature or is the largest that a dense Newton step allows."""
+    dense = max(1024 // setup_columns, 1)
+    if p <= dense or not separable:
+        return [p]
+    sizes = [size for size in (64 // setup_columns + 16, 256, 1024, 2048) if size * setup_columns <= 2048 and size < p]
+    return [*dict.fromkeys(sizes)] or [min(p, np.maximum(1, 2048 // setup_columns))]

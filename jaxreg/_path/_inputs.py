@@ -1,0 +1,177 @@
+"""What a person passes, checked once and said plainly, and made into arrays of one dtype."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._dtypes import x64_scope
+from .._penalties import Penalty
+from ..losses import Loss, SquaredError
+from ._certificate import facts
+from ._engine import Design, Setup, buckets
+
+
+class Problem(NamedTuple):
+    """A checked problem, ready for the engine."""
+
+    setup: Setup
+    design: Design
+    weights: np.ndarray
+    penalty: Penalty
+    free: Any  # bool (p,): features that carry no penalty
+    as_numpy: bool  # answers go back as NumPy arrays
+
+
+def is_jax(*values: Any) -> bool:
+    """Whether any of the inputs is a jax array, which then sets the dtype."""
+    return any(isinstance(v, jax.Array) for v in values)
+
+
+def scope(*values: Any) -> contextlib.AbstractContextManager[Any]:
+    """float64 for NumPy input (float32 stays), the ambient precision for jax arrays."""
+    return contextlib.nullcontext() if is_jax(*values) else x64_scope()
+
+
+def check_problem(
+    X: Any,
+    y: Any,
+    penalty: Any,
+    *,
+    loss: Any,
+    intercept: bool,
+    standardize: bool,
+    sample_weight: Any,
+    offset: Any,
+    penalty_factor: Any,
+    lower: Any,
+    upper: Any,
+    feature_names: Any = None,
+) -> Problem:
+    """Validate everything and build the problem; called inside the precision scope."""
+    loss = SquaredError() if loss is None else loss
+    if not isinstance(loss, Loss):
+        raise TypeError(f"loss must be one of jaxreg.losses, such as losses.Logistic(), got {loss!r}")
+    if not isinstance(penalty, Penalty):
+        raise TypeError(f"penalty must be a jaxreg penalty such as jaxreg.L1(), got {penalty!r}")
+    as_numpy = not is_jax(X, y)
+    X = _numbers(X, "X")
+    y = _numbers(y, "y")
+    if X.ndim != 2:
+        raise ValueError(f"X must have shape (n, p), got {X.shape}")
+    n, p = X.shape
+    if n < 2 or p < 1:
+        raise ValueError(f"X must have at least two rows and one column, got {X.shape}")
+    if y.ndim not in (1, 2) or y.shape[0] != n:
+        raise ValueError(f"y must have {n} rows like X, got shape {y.shape}")
+    if y.ndim == 2 and loss.classification:
+        raise ValueError(f"{type(loss).__name__}: y must be a vector of classes, got shape {y.shape}")
+    dtype = X.dtype if np.issubdtype(X.dtype, np.floating) else jnp.result_type(float)
+    if dtype not in (jnp.float32, jnp.float64):
+        dtype = jnp.float32
+    _finite(X, "X", feature_names)
+    _finite(y, "y", None)
+    loss.check_targets(y)
+    if not loss.classification and np.all(np.ptp(np.asarray(y), axis=0) == 0) and offset is None:
+        raise ValueError(f"y is constant ({np.asarray(y).ravel()[0]:g} in all {n} rows): there is nothing to explain")
+    outputs = loss.outputs(y) if (loss.vector or y.ndim == 2) else None
+    setup = Setup(loss, bool(intercept), bool(standardize), outputs, p)
+    shape = setup.shape(p)
+    weights = np.ones(n) if sample_weight is None else _vector(sample_weight, "sample_weight", (n,))
+    if (weights < 0).any():
+        raise ValueError(f"sample_weight must be >= 0, but {(weights < 0).sum()} entries are negative")
+    if (weights > 0).sum() < 2:
+        raise ValueError("sample_weight: fewer than two rows have a positive weight")
+    eta_shape = (n,) if outputs is None else (n, outputs)
+    shift = np.zeros(eta_shape) if offset is None else _vector(offset, "offset", eta_shape)
+    low, up = _bounds(lower, upper, p, outputs)
+    if penalty_factor is not None:
+        factor = _vector(penalty_factor, "penalty_factor", (p,))
+        if (factor < 0).any():
+            raise ValueError(f"penalty_factor must be >= 0, but {(factor < 0).sum()} entries are negative")
+        if not penalty.separable:
+            raise ValueError(f"penalty_factor scales a penalty feature by feature, which {penalty!r} is not; use its weights")
+        penalty = penalty.scaled(jnp.asarray(factor if outputs is None else factor[:, None], dtype))
+    try:
+        free = np.asarray(facts(penalty, shape, dtype)[0])
+    except ValueError as error:
+        raise ValueError(f"penalty does not fit coefficients of shape {shape}: {error}") from None
+    free = free if outputs is None else free.all(axis=1)
+    if low is not None and up is not None:
+        free = free & (np.isneginf(low) & np.isposinf(up)).reshape(p)
+    design = Design(
+        jnp.asarray(X, dtype),
+        jnp.asarray(y, dtype),
+        jnp.asarray(shift, dtype),
+        None if low is None else jnp.asarray(low, dtype),
+        None if up is None else jnp.asarray(up, dtype),
+    )
+    setup = setup._replace(bucket=buckets(setup.columns, p, penalty.separable)[0])
+    return Problem(setup, design, weights, penalty, free, as_numpy)
+
+
+def _numbers(x: Any, name: str) -> Any:
+    """An array of numbers; text and objects are refused by column."""
+    if isinstance(x, jax.Array):
+        array: Any = x
+    else:
+        array = np.asarray(x)
+    if array.dtype == object or array.dtype.kind in "USOMm":
+        raise TypeError(f"{name} must hold numbers, got dtype {array.dtype}; encode text and dates first")
+    if np.issubdtype(array.dtype, np.complexfloating):
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    return array
+
+
+def _finite(x: Any, name: str, names: Any) -> None:
+    bad = ~np.isfinite(np.asarray(x))
+    if not bad.any():
+        return
+    if bad.ndim == 1:
+        raise ValueError(f"{name} has {bad.sum()} NaN or infinite values (first in row {int(np.argmax(bad))}); remove or impute them")
+    counts = bad.sum(axis=0)
+    columns = [f"column {names[j] if names is not None else j}: {counts[j]}" for j in np.flatnonzero(counts)]
+    shown = ", ".join(columns[:5]) + (f", … ({len(columns)} columns)" if len(columns) > 5 else "")
+    raise ValueError(f"{name} has NaN or infinite values ({shown}); remove or impute them")
+
+
+def _vector(x: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    array = np.asarray(_numbers(x, name), dtype=float)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+    _finite(array, name, None)
+    return array
+
+
+def _bounds(lower: Any, upper: Any, p: int, outputs: int | None) -> tuple[Any, Any]:
+    if lower is None and upper is None:
+        return None, None
+    found = []
+    for value, name, default in ((lower, "lower", -np.inf), (upper, "upper", np.inf)):
+        bound = np.asarray(default if value is None else value, dtype=float)
+        if bound.shape not in ((), (p,)):
+            raise ValueError(f"{name} must be a number or have shape ({p},), got {bound.shape}")
+        if np.isnan(bound).any() or (name == "lower" and (bound > 0).any()) or (name == "upper" and (bound < 0).any()):
+            raise ValueError(f"bounds must satisfy lower <= 0 <= upper, got {name}={value!r}")
+        full = np.broadcast_to(bound, (p,))
+        found.append(full if outputs is None else full[:, None])
+    return found[0], found[1]
+
+
+def check_lams(lams: Any) -> int | np.ndarray:
+    """A count, or the values in decreasing order."""
+    if isinstance(lams, int | np.integer) and not isinstance(lams, bool):
+        if lams < 1:
+            raise ValueError(f"lams: the number of λ must be at least 1, got {lams}")
+        return int(lams)
+    values = np.atleast_1d(np.asarray(lams, dtype=float))
+    if values.ndim != 1 or values.size == 0:
+        raise ValueError(f"lams must be a count or a list of values, got shape {values.shape}")
+    bad = ~np.isfinite(values) | (values < 0)
+    if bad.any():
+        raise ValueError(f"lams must be finite and >= 0, got {values[bad][0]:g}")
+    return np.sort(values)[::-1]

@@ -1,0 +1,130 @@
+"""What ``path`` returns: every λ with its answer and its certificate."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from .._penalties import Penalty
+from ..losses import Loss
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Path:
+    """A λ path in decreasing order of λ; made by :func:`jaxreg.path`.
+
+    Attributes:
+      lams: (L,) the λ, decreasing.
+      coef: (L, p), or (L, p, targets) for several targets or classes; on the original scale of X.
+      intercept: (L,) or (L, targets); zeros when there is none.
+      gap: (L,) duality gap relative to the null model's loss; NaN where none is defined (``gap_reason`` says why).
+      kkt: (L,) stationarity residual relative to the gradient at the null model.
+      nonzeros: (L,) number of coefficients that are not zero.
+      converged: (L,) bool: the gap (or, where undefined, the residual) is finite and within ``tol``.
+      deviance_ratio: (L,) share of the null model's loss that is explained.
+      loss_value: (L,) the data term at the answer.
+      null_loss: the data term of the null model.
+      loss, penalty, formula: what was minimised.
+      tol: the tolerance that ``converged`` refers to.
+      gap_reason: why the gap is NaN, or None.
+      reordered: whether the λ were passed in another order than they are returned.
+      loo, gcv, df: (L,) exact leave-one-out error, generalised cross-validation (both mean squared errors) and effective
+        degrees of freedom; None but for ridge (L2 with squared error). Leave-one-out is None under ``standardize``, whose
+        scale would have to be computed anew for each case.
+    """
+
+    lams: Any
+    coef: Any
+    intercept: Any
+    gap: Any
+    kkt: Any
+    nonzeros: Any
+    converged: Any
+    deviance_ratio: Any
+    loss_value: Any
+    null_loss: float
+    loss: Loss
+    penalty: Penalty
+    formula: str
+    tol: float
+    gap_reason: str | None = None
+    reordered: bool = False
+    loo: Any = None
+    gcv: Any = None
+    df: Any = None
+
+    def index(self, lam: float) -> int:
+        """The position of a λ of the grid.
+
+        Raises:
+          ValueError: ``lam`` is not on the grid.
+        """
+        lams = np.asarray(self.lams)
+        nearest = int(np.argmin(np.abs(lams - lam)))
+        if not np.isclose(lams[nearest], lam, rtol=1e-6, atol=0):
+            raise ValueError(f"λ = {lam:g} is not on the grid; the nearest is {lams[nearest]:g}. coef_at(lam) goes between")
+        return nearest
+
+    def coef_at(self, lam: float) -> tuple[Any, Any]:
+        """(coef, intercept) at any λ within the grid, by linear interpolation between its neighbours.
+
+        The lasso's path under squared error is linear between knots, so there this is exact where no knot lies between the
+        neighbours; elsewhere it is an interpolation.
+
+        Raises:
+          ValueError: ``lam`` lies outside the grid.
+        """
+        lams = np.asarray(self.lams)
+        if not lams[-1] <= lam <= lams[0]:
+            raise ValueError(f"λ = {lam:g} lies outside the path's {lams[-1]:g} … {lams[0]:g}; fit it with lams=[{lam:g}]")
+        right = int(np.searchsorted(-lams, -lam))
+        if right == 0 or lams[right] == lam:
+            return self.coef[right], self.intercept[right]
+        share = (lams[right - 1] - lam) / (lams[right - 1] - lams[right])
+        blend = [a[right - 1] + share * (a[right] - a[right - 1]) for a in (self.coef, self.intercept)]
+        return blend[0], blend[1]
+
+    def predict(self, X: Any, lam: float | None = None) -> Any:
+        """The expected target: (rows,) or (rows, targets) at ``lam``, or with a leading λ axis when it is None.
+
+        For classes these are probabilities: of class 1, or of each class.
+        """
+        if np.ndim(X) != 2 or np.shape(X)[1] != self.coef.shape[1]:
+            raise ValueError(f"X must have shape (rows, {self.coef.shape[1]}), got {np.shape(X)}")
+        from ._inputs import scope
+
+        with scope(self.coef):
+            import jax.numpy as jnp
+
+            like = jnp.asarray(self.coef)
+            coef, intercept = (self.coef, self.intercept) if lam is None else self.coef_at(lam)
+            coef, intercept = jnp.asarray(coef, like.dtype), jnp.asarray(intercept, like.dtype)
+            if lam is None:
+                eta = jnp.einsum("np,lp...->ln...", jnp.asarray(X, like.dtype), coef) + intercept[:, None]
+                mean = jnp.stack([self.loss.mean(e) for e in eta])
+            else:
+                mean = self.loss.mean(jnp.asarray(X, like.dtype) @ coef + intercept)
+            return np.asarray(mean) if isinstance(self.coef, np.ndarray) else mean
+
+    def __repr__(self) -> str:
+        count = len(self.lams)
+        return f"<path: {self.formula}; {count} λ from {float(self.lams[0]):.4g} to {float(self.lams[-1]):.4g}>"
+
+    def __str__(self) -> str:
+        rows = [repr(self), f"{'λ':>12} {'nonzeros':>9} {'explained':>10} {'gap':>9} {'kkt':>9}"]
+        for i in shown_rows(len(self.lams)):
+            mark = "" if self.converged[i] else "  not converged"
+            rows.append(
+                f"{float(self.lams[i]):12.6g} {int(self.nonzeros[i]):9d} {float(self.deviance_ratio[i]):10.4f} "
+                f"{float(self.gap[i]):9.1e} {float(self.kkt[i]):9.1e}{mark}"
+            )
+        if self.gap_reason:
+            rows.append(f"no gap: {self.gap_reason}")
+        return "\n".join(rows)
+
+
+def shown_rows(count: int, most: int = 20) -> list[int]:
+    """Evenly spread row numbers with both ends: a table that fits a screen."""
+    return sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist())) if count else []

@@ -1,0 +1,185 @@
+"""``solve``: minimise a loss plus a penalty over any pytree, and differentiate the answer."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+
+from .. import _tree
+from .._dtypes import is_concrete, is_number, is_penalised_leaf
+from .._penalties import Penalty
+from .._penalties._base import norm
+from .._warnings import ConvergenceWarning
+from . import _fista
+from ._contract import Problem, along
+from ._gradient_descent import solver as _gradient_descent
+from ._lbfgs import solver as _lbfgs
+
+PyTree = Any
+METHODS: dict[str, Any] = {"fista": _fista, "gradient_descent": _gradient_descent, "lbfgs": _lbfgs}
+# Up to this many parameters the implicit system is solved densely, where no iteration can fail to converge.
+_DENSE = 1024
+
+
+class Solution(NamedTuple):
+    """The answer of :func:`solve`.
+
+    Attributes:
+      params: the minimiser, of ``init``'s structure.
+      value: the objective there.
+      optimality: distance from ``−∇loss`` to the penalty's subdifferential, over max(1, ‖∇loss(init)‖).
+      converged: whether everything is finite and ``optimality`` is within ``tol``.
+      steps: steps taken.
+    """
+
+    params: PyTree
+    value: jax.Array
+    optimality: jax.Array
+    converged: jax.Array
+    steps: jax.Array
+
+
+def solve(
+    loss: Callable[..., Any],
+    penalty: Penalty,
+    init: PyTree,
+    *args: Any,
+    method: str = "auto",
+    tol: float | None = None,
+    max_steps: int = 20_000,
+) -> Solution:
+    """Minimise ``loss(params, *args) + penalty(params)``.
+
+    The answer is differentiable with respect to the penalty's strengths and ``args``, by the implicit function theorem on
+    the fixed point ``params = prox(params − step·∇loss)``: coordinates that the prox holds at a kink do not move, so the
+    system is that of the support. At a knot (where the support changes) the derivative is one-sided. Second
+    derivatives of the answer are not defined here.
+
+    Args:
+      loss: ``(params, *args) -> scalar``, differentiable.
+      penalty: any penalty with a prox; for the smooth methods any smooth penalty.
+      init: a pytree of floating-point parameters to start from; other leaves are kept as they are.
+      *args: handed to the loss (data, other parameters).
+      method: ``"fista"``, ``"lbfgs"``, ``"gradient_descent"``, or ``"auto"``: L-BFGS where the penalty is smooth, else FISTA.
+      tol: on ``Solution.optimality``; default 1e-8 in float64, 1e-5 in float32.
+      max_steps: most steps to take.
+
+    Returns:
+      A :class:`Solution`.
+
+    Raises:
+      ValueError: an unknown method, a smooth method for a penalty that is not, or ``init`` without floating-point leaves.
+      UnknownOperation: the penalty has no prox.
+
+    Warns:
+      ConvergenceWarning: not within ``tol``; inside a transformation there is only the field.
+
+    >>> import jax, jax.numpy as jnp, jaxreg
+    >>> def loss(w, y):
+    ...     return 0.5 * jnp.sum((w - y) ** 2)
+    >>> y = jnp.array([3.0, 0.5])
+    >>> jaxreg.solve(loss, jaxreg.L1(1.0), jnp.zeros(2), y).params.tolist()
+    [2.0, 0.0]
+    >>> jax.jacobian(lambda lam: jaxreg.solve(loss, jaxreg.L1(lam), jnp.zeros(2), y).params)(1.0).tolist()
+    [-1.0, 0.0]
+    """
+    if not isinstance(penalty, Penalty):
+        raise TypeError(f"penalty must be a jaxreg penalty such as jaxreg.L1(0.1), got {penalty!r}")
+    if method == "auto":
+        method = "lbfgs" if penalty.smooth else "fista"
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {('auto', *METHODS)}, got {method!r}")
+    if method != "fista" and not penalty.smooth:
+        raise ValueError(f'method="{method}" needs a smooth penalty, which {penalty!r} is not; use method="fista"')
+    if not any(is_penalised_leaf(leaf) for leaf in jax.tree.leaves(init)):
+        raise ValueError("init has no floating-point leaf to optimise")
+    traced = not all(is_concrete(x) for x in jax.tree.leaves((penalty, init, args)))
+    # Inside a transformation the surrounding program is compiled as a whole; a cache keyed by the loss could then hold
+    # on to tracers that the loss closes over.
+    arrays = all(is_number(leaf) for leaf in jax.tree.leaves(init))
+    run = _compiled if arrays and _hashable(loss) and not traced else _run
+    tol = jnp.nan if tol is None else tol
+    solution = run(loss, penalty, init, args, method=method, tol=tol, max_steps=max_steps)
+    if is_concrete(solution.converged) and not bool(jnp.all(solution.converged)):
+        warnings.warn(
+            f"solve: stopped after {int(solution.steps)} steps at optimality {float(solution.optimality):.1e}, above tol; "
+            "the answer is marked converged=False. More max_steps, a larger tol or a better scaled problem may serve",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return solution
+
+
+def _hashable(loss: Any) -> bool:
+    try:
+        hash(loss)
+    except TypeError:
+        return False
+    return True
+
+
+def _run(loss: Any, penalty: Penalty, init: PyTree, args: Any, *, method: str, tol: Any, max_steps: int) -> Solution:
+    mask = jax.tree.map(is_penalised_leaf, init)
+    # Leaves that are no parameters leave the tree (None is no leaf) and come back for the loss.
+    start = jax.tree.map(lambda w: None if w is None else jnp.asarray(w), _tree.keep(mask, init), is_leaf=lambda x: x is None)
+
+    def whole(params: PyTree) -> PyTree:
+        return _tree.fill(params, init, lambda leaf: leaf)
+
+    def bind(penalty: Penalty, args: Any) -> Problem:
+        return Problem(lambda params: loss(whole(params), *args), penalty)
+
+    # The iterations are not differentiated, their fixed point is.
+    frozen = bind(*jax.lax.stop_gradient((penalty, args)))
+    solver = METHODS[method]
+    unit = jnp.maximum(1.0, norm(jax.grad(frozen.smooth)(start)))
+    tol = jnp.where(jnp.isnan(tol), 1e-8 if unit.dtype == jnp.float64 else 1e-5, tol)
+
+    def unfinished(carry: tuple[Any, Any, Any, Any]) -> Any:
+        _, value, reached, count = carry
+        return (reached > tol * unit) & (count < max_steps) & jnp.isfinite(value)
+
+    def body(carry: tuple[Any, Any, Any, Any]) -> tuple[Any, Any, Any, Any]:
+        state, info = solver.step(frozen, carry[0])
+        return state, info.value.astype(unit.dtype), info.optimality.astype(unit.dtype), carry[3] + 1
+
+    # An infinite start (outside a constraint) is no reason to stop before the first step.
+    first = (solver.init(frozen, start), jnp.zeros_like(unit), jnp.full_like(unit, jnp.inf), jnp.zeros((), int))
+    state, value, reached, steps = jax.lax.while_loop(unfinished, body, first)
+    problem = bind(penalty, args)
+    params = _implicit(problem, jax.lax.stop_gradient(state.params))
+    converged = jnp.isfinite(value) & (reached <= tol * unit)
+    return Solution(whole(params), problem.total(params), reached / unit, converged, steps)
+
+
+_compiled = jax.jit(_run, static_argnames=("loss", "method", "max_steps"))
+
+
+def _implicit(problem: Problem, solution: PyTree) -> PyTree:
+    """``solution`` with the derivatives that the fixed point of the prox-gradient map gives it."""
+
+    def residual(params: PyTree) -> PyTree:
+        slope = jax.grad(problem.smooth)(params)
+        if problem.penalty.smooth:
+            return jax.tree.map(jnp.add, slope, problem.penalty.grad(params))
+        # Any step gives the same derivative; 1 needs no estimate of the curvature.
+        return jax.tree.map(jnp.subtract, params, problem.penalty.prox(along(params, slope, -1.0), 1.0))
+
+    def tangent_solve(linear: Callable[[PyTree], PyTree], right: PyTree) -> PyTree:
+        flat, unravel = jax.flatten_util.ravel_pytree(right)
+
+        def matvec(x: Any) -> Any:
+            return jax.flatten_util.ravel_pytree(linear(unravel(x)))[0]
+
+        if flat.size > _DENSE:
+            return unravel(jax.scipy.sparse.linalg.gmres(matvec, flat, restart=64)[0])
+        matrix = jax.vmap(matvec, out_axes=1)(jnp.eye(flat.size, dtype=flat.dtype))
+        # Least squares: where the minimiser is not unique, the derivative of least norm.
+        return unravel(jnp.linalg.lstsq(matrix, flat)[0])
+
+    return jax.lax.custom_root(residual, solution, lambda _, x: x, tangent_solve)

@@ -1,0 +1,134 @@
+"""A penalty's conjugate, λ_max and class facts against their definitions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._penalties import UnknownOperation
+from . import _tolerances as tolerances
+from ._report import Finding, worst
+from ._search import box_minimum, line_minimum, wide_grid
+from ._subject import Subject, batched
+
+
+def conjugate_against_supremum(s: Subject) -> Finding:
+    """``sup_w ⟨u, w⟩ − p(w)`` by search; +inf where the search keeps finding more in a thousand times the radius.
+
+    Gradients of the penalty, and what is a little less, lie in the conjugate's domain; a little more, and random points, may not.
+    """
+    base = np.concatenate([s.inside, s.kinks])
+    if not len(base):
+        raise UnknownOperation("no point was found where the penalty is finite")
+    slopes = s.grad(base[:: max(1, len(base) // 6)])
+    # Exactly on the boundary of the domain, rounding decides: stay off it.
+    u = np.concatenate([0.95 * slopes, 0.5 * slopes, 1.05 * slopes, *[c * s.normal(3) for c in (0.03, 0.3, 3.0)], np.zeros((1, s.n))])
+    found = s.conjugate(u)
+    if s.separable_oracle:
+        near, far = _suprema(s, u, base[np.linalg.norm(base, axis=1).argmin()])
+    else:
+        near, far = _box_suprema(s, u)
+    errors = compare_suprema(found, near, far)
+    return worst(errors, tolerances.CONJUGATE, lambda i: f"u = {s.at(u[i])}: conjugate {found[i]:.6g}, search {far[i]:.6g}")
+
+
+def compare_suprema(found: np.ndarray, near: np.ndarray, far: np.ndarray) -> np.ndarray:
+    """Relative errors of claimed suprema, given those over a smaller and a larger region."""
+    # A bounded supremum is found in both regions, alike but for the search's accuracy.
+    unbounded = far > near + 1e-6 * np.maximum(1, np.abs(near))
+    with np.errstate(invalid="ignore"):
+        inside = np.abs(found - far) / np.maximum(1, np.abs(far))
+    return np.where(unbounded, np.where(np.isposinf(found), 0.0, np.inf), inside)
+
+
+def _suprema(s: Subject, u: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Coordinate by coordinate around a point where the penalty is finite; a separable penalty's parts add."""
+    own, slopes = np.tile(np.eye(s.n, dtype=bool), (2 * len(u), 1)), np.tile(u.ravel(), 2)
+
+    def objective(rows: np.ndarray, t: np.ndarray) -> np.ndarray:
+        return s.values(np.where(own[rows, None], t[..., None], base)) - slopes[rows, None] * t
+
+    grids = np.stack([np.concatenate([wide_grid(radius), base]) for radius in (1e3, 1e6)])
+    _, lowest = line_minimum(objective, np.repeat(grids, u.size, axis=0), s.n)
+    at_base = s.value(base[None])[0]
+    return np.sum(at_base - lowest.reshape(2, *u.shape), axis=2) - at_base
+
+
+def _box_suprema(s: Subject, u: np.ndarray) -> np.ndarray:
+    slopes, radius = np.tile(u, (2, 1)), np.repeat([1e2, 1e3], len(u))
+
+    def objective(rows: np.ndarray, z: np.ndarray) -> np.ndarray:
+        return s.values(z) - np.sum(slopes[rows, None] * z, axis=2)
+
+    axes = radius[:, None, None] * np.linspace(-1, 1, 9) * np.ones((2 * len(u), s.n, 1))
+    return -box_minimum(objective, axes, radius)[1].reshape(2, len(u))
+
+
+def scaling_is_linear(s: Subject) -> Finding:
+    """``(c·p)(w) = c·p(w)``, with a c for each point."""
+    points = s.inside
+    factors = np.linspace(0, 2.5, len(points))
+    scaled = s.scaled(points, factors)[0]
+    plain = factors * s.value(points)
+    return worst(np.abs(scaled - plain) / np.maximum(1, np.abs(plain)), tolerances.FORMULA, lambda i: s.at(points[i]))
+
+
+def path_members_batch(s: Subject) -> Finding:
+    """``vmap`` over λ of ``p.at(λ)`` against each λ by itself."""
+    points, lams = s.scattered[[6, -1]], np.array([0.5, 2.0])
+    together = s.scaled(points, lams)[1]
+    apart = np.array([float(s.p.at(float(lam))(s.tree(jnp.asarray(x)))) for x, lam in zip(points, lams, strict=True)])
+    with np.errstate(invalid="ignore"):
+        errors = np.where(together == apart, 0, np.abs(together - apart) / np.maximum(1, np.abs(apart)))
+    return worst(errors, tolerances.SAME, lambda i: f"λ = {lams[i]}")
+
+
+def lambda_max_is_sharp(s: Subject) -> Finding:
+    """Zero is stationary just above λ_max, not just below; where λ_max is +inf, at no λ."""
+    g = np.concatenate([s.normal(4), s.normal(2, 30.0), np.abs(s.normal(2)), -np.abs(s.normal(2))]) * ~s.free
+
+    def around(g: Any) -> Any:
+        tree, zero = s.tree(g), s.tree(jnp.zeros(s.n))
+        found = s.p.lambda_max(tree)
+        lam = jnp.where(jnp.isfinite(found), found, 1e6)
+        ends = jnp.stack([jnp.maximum(lam * (1 + tolerances.ABOVE), 1e-9), lam * (1 - tolerances.BELOW)])
+        return found, jax.vmap(lambda end: s.p.at(end).subdiff_distance(zero, tree))(ends)
+
+    found, distances = batched(around)(g)
+    above, below = distances.T
+    scale = np.maximum(1, np.abs(g).max(axis=1))
+    never = np.where(np.isposinf(found) & (above > 0), 0.0, np.inf)
+    # At λ_max 0 there is no below.
+    sharp = np.where((found == 0) | (below > tolerances.FORMULA * scale), above / scale, np.inf)
+    return worst(np.where(np.isfinite(found), sharp, never), tolerances.FORMULA, lambda i: f"g = {s.at(g[i])}, λ_max {found[i]:.6g}")
+
+
+def convex_obeys_midpoints(s: Subject) -> Finding:
+    """``p(½a + ½b) <= ½p(a) + ½p(b)``."""
+    points = np.concatenate([s.scattered, s.masked, s.kinks[:: max(1, len(s.kinks) // 40)]])
+    a = np.concatenate([points, points, s.masked])
+    b = np.concatenate([points[s.rng.permutation(len(points))], 0 * points, s.normal(len(s.masked)) * (s.masked == 0)])
+    middle, ends = s.value((a + b) / 2), (s.value(a) + s.value(b)) / 2
+    inside = np.isfinite(ends)
+    with np.errstate(invalid="ignore"):
+        excess = (middle - ends) / np.maximum(1, np.abs(ends))
+    return worst(
+        np.where(np.isnan(excess), np.inf, excess.clip(0)), tolerances.SAME, lambda i: f"between {s.at(a[i])} and {s.at(b[i])}", inside
+    )
+
+
+def separable_has_no_interactions(s: Subject) -> Finding:
+    """Moving two numbers changes the value by the sum of what moving each changes."""
+    points = np.concatenate([s.scattered, s.masked])
+    count = len(points)
+    first = s.rng.integers(0, s.n, count)
+    second = (first + 1 + s.rng.integers(0, s.n - 1, count)) % s.n
+    a, b = np.eye(s.n)[first] * s.normal(count), np.eye(s.n)[second] * s.normal(count)
+    corners = np.stack([s.value(x) for x in (points + a + b, points + a, points + b, points)])
+    inside = np.isfinite(corners).all(axis=0)
+    with np.errstate(invalid="ignore"):
+        mixed = np.abs(corners[0] - corners[1] - corners[2] + corners[3]) / np.maximum(1, np.abs(corners).max(axis=0))
+    return worst(mixed, tolerances.SAME, lambda i: f"{s.flat.names[first[i]]}, {s.flat.names[second[i]]} at {s.at(points[i])}", inside)

@@ -1,0 +1,76 @@
+"""Every law of the penalty contract, held against one penalty."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from .._dtypes import x64_scope
+from .._penalties import Penalty
+from . import _derivatives as derivatives
+from . import _duality as duality
+from . import _proximal as proximal
+from ._report import Report, judge
+from ._subject import Subject, has_derived_gradient
+
+
+def penalty(p: Penalty, params: Any = None) -> Report:
+    """Hold a penalty's value, gradient, prox, subdifferential, conjugate, λ_max and class facts against each other.
+
+    Gradients are compared with ``jax.grad`` and with central differences; the prox with a global search of
+    ``argmin_z ½‖z − v‖² + step·p(z)`` at several steps; the conjugate with a search of ``sup_w ⟨u, w⟩ − p(w)``; the
+    subdifferential with one-sided slopes. The searches see nothing of the penalty but its value. All in float64.
+
+    Args:
+      p: any penalty, a user's own included.
+      params: a pytree that says which leaves and shapes to test on (and one point to test at); the default is a vector of
+        4. A penalty that is not separable takes at most 4 numbers, because its search is a grid over all of them.
+
+    Returns:
+      a :class:`Report` with a row for each property. A member that the penalty does not define is "not given"; a gradient
+      that comes from autodiff is "derived". What raises anything but ``UnknownOperation`` fails.
+
+    Raises:
+      TypeError: ``p`` is no penalty.
+      ValueError: ``params`` holds no floating-point leaf, or too many numbers for a penalty that is not separable.
+
+    >>> import jaxreg
+    >>> from jaxreg import verify
+    >>> report = verify.penalty(jaxreg.L1(0.3))
+    >>> report.ok, {row.status for row in report.rows}
+    (True, {'pass'})
+    """
+    if not isinstance(p, Penalty):
+        raise TypeError(f"expected a jaxreg penalty, got {p!r}")
+    with x64_scope():
+        s = Subject(p, jnp.zeros(4) if params is None else params)
+        checks: dict[str, Any] = {
+            "value in float32": derivatives.value_in_float32,
+            "grad vs autodiff": lambda s: derivatives.grad_against_autodiff(s, has_derived_gradient(p)),
+            "grad vs central differences": derivatives.grad_against_differences,
+            "grad at kinks is finite": derivatives.grad_is_finite_at_kinks,
+            "grad at kinks is a subgradient": derivatives.grad_is_a_subgradient,
+            "subdifferential vs one-sided slopes": derivatives.subdifferential_against_slopes,
+            "prox vs global oracle": proximal.prox_against_oracle,
+            "stationary at prox": proximal.prox_is_stationary,
+            **{name: lambda _, check=check: check() for name, check in proximal.prox_at_extreme_strengths(s).items()},
+            "lambda_max": duality.lambda_max_is_sharp,
+            "jit and vmap": derivatives.same_under_transformations,
+            "vmap over λ": duality.path_members_batch,
+        }
+        if p.finite:
+            checks["scaling"] = duality.scaling_is_linear
+        if p.smooth:
+            checks["smooth"] = derivatives.smooth_has_no_kinks
+        if p.separable:
+            checks["prox in a diagonal metric"] = proximal.prox_in_a_diagonal_metric
+        if p.separable and s.n > 1:
+            checks["separable"] = duality.separable_has_no_interactions
+        if p.convex:
+            checks["convex"] = duality.convex_obeys_midpoints
+            checks["prox is nonexpansive"] = proximal.prox_is_nonexpansive
+            checks["conjugate vs numerical supremum"] = duality.conjugate_against_supremum
+        first = judge(s.title, "value", lambda: derivatives.value_is_defined(s), required=True)
+        rows = [first, *[judge(s.title, name, lambda check=check: check(s)) for name, check in checks.items()]]
+    return Report(tuple(rows))

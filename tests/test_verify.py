@@ -1,0 +1,364 @@
+"""verify finds what is planted: each test subclasses something right, breaks one thing, and names the row that must fail."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxreg
+from jaxreg import losses, verify
+from jaxreg.verify import _all, _search
+
+
+def row(report, name):
+    (found,) = [r for r in report.rows if r.property == name]
+    return found
+
+
+def failed(report):
+    return {r.property for r in report.failures}
+
+
+# --- a wrong penalty -----------------------------------------------------------------------------------------------
+
+
+class L0(jaxreg.Separable):
+    """The number of nonzeros: not convex, so only a global oracle can judge its prox."""
+
+    lam: float = 1.0
+
+    @staticmethod
+    def leaf_value(w, lam):
+        return lam * (w != 0)
+
+    @staticmethod
+    def leaf_grad(w, lam):
+        return jnp.zeros_like(w)
+
+    @staticmethod
+    def leaf_support(w, lam):
+        return w != 0
+
+    @staticmethod
+    def leaf_prox(w, step, lam):
+        return jnp.where(jnp.abs(w) > jnp.sqrt(2 * lam * step), w, 0)
+
+
+class L0ThresholdedAtLam(L0):
+    @staticmethod
+    def leaf_prox(w, step, lam):
+        return jnp.where(jnp.abs(w) > lam, w, 0)
+
+
+class ConvexL0(L0):
+    convex = True
+
+
+class HalfGradientL2(jaxreg.L2):
+    @staticmethod
+    def leaf_grad(w, lam):
+        return lam * w
+
+
+class StepBlindL1(jaxreg.L1):
+    @staticmethod
+    def leaf_prox(w, step, lam):
+        return jnp.sign(w) * jnp.maximum(jnp.abs(w) - lam, 0)
+
+
+class HalfConjugateL2(jaxreg.L2):
+    @staticmethod
+    def leaf_conjugate(u, lam):
+        return u**2 / (2 * lam)
+
+
+class BoundlessConjugateL1(jaxreg.L1):
+    @staticmethod
+    def leaf_conjugate(u, lam):
+        return jnp.zeros_like(u)
+
+
+class NarrowSubdifferentialL1(jaxreg.L1):
+    @staticmethod
+    def leaf_subdifferential(w, lam):
+        return jnp.where(w > 0, lam, -lam / 2), jnp.where(w < 0, -lam, lam / 2)
+
+
+class WideSubdifferentialL1(jaxreg.L1):
+    @staticmethod
+    def leaf_subdifferential(w, lam):
+        return jnp.where(w > 0, lam, -2 * lam), jnp.where(w < 0, -lam, 2 * lam)
+
+
+class NaNGradientL1(jaxreg.L1):
+    @staticmethod
+    def leaf_grad(w, lam):
+        return lam * w / jnp.abs(w)
+
+
+class SmoothL1(jaxreg.L1):
+    smooth = True
+
+
+class NaiveGroup(jaxreg.Penalty):
+    """‖w‖₂ with a bare square root, whose derivative at 0 is NaN."""
+
+    lam: float = 1.0
+    convex = True
+
+    def __call__(self, params):
+        return self.lam * jnp.sqrt(jnp.sum(params**2))
+
+    def support(self, params):
+        return jnp.broadcast_to(jnp.any(params != 0), params.shape)
+
+
+class SeparableGroup(NaiveGroup):
+    separable = True
+
+
+class QuadraticLam(jaxreg.L2):
+    """λ does not enter linearly, so c·p is another penalty than scaled(c) says."""
+
+    @staticmethod
+    def leaf_value(w, lam):
+        return lam**2 * w**2
+
+
+class WrongLambdaMax(jaxreg.L1):
+    def lambda_max(self, grad_at_zero):
+        return super().lambda_max(grad_at_zero) / 2
+
+
+class NoValue(jaxreg.Penalty):
+    lam: float = 1.0
+
+
+PLANTED = [
+    (HalfGradientL2(0.7), {"grad vs autodiff", "grad vs central differences"}),
+    (L0ThresholdedAtLam(0.8), {"prox vs global oracle"}),
+    (ConvexL0(0.8), {"convex"}),
+    (StepBlindL1(0.3), {"prox vs global oracle", "stationary at prox"}),
+    (HalfConjugateL2(0.7), {"conjugate vs numerical supremum"}),
+    (BoundlessConjugateL1(0.3), {"conjugate vs numerical supremum"}),
+    (NarrowSubdifferentialL1(0.3), {"subdifferential vs one-sided slopes"}),
+    (WideSubdifferentialL1(0.3), {"subdifferential vs one-sided slopes"}),
+    (NaNGradientL1(0.3), {"grad at kinks is finite"}),
+    (SmoothL1(0.3), {"smooth"}),
+    (NaiveGroup(0.5), {"grad at kinks is finite"}),
+    (SeparableGroup(0.5), {"separable"}),
+    (QuadraticLam(0.7), {"scaling"}),
+    (WrongLambdaMax(0.3), {"lambda_max"}),
+    (NoValue(), {"value"}),
+]
+
+
+@pytest.mark.parametrize(("penalty", "expected"), PLANTED, ids=lambda x: type(x).__name__)
+def test_planted_error_is_caught(penalty, expected):
+    report = verify.penalty(penalty)
+    assert expected <= failed(report), str(report)
+    assert not report.ok
+
+
+def test_right_l0_passes_the_oracle_that_catches_the_wrong_one():
+    report = verify.penalty(L0(0.8))
+    assert report.ok, str(report)
+    assert row(report, "prox vs global oracle").status == "pass"
+    assert row(report, "subdifferential vs one-sided slopes").status == "not given"
+
+
+# --- a user's own penalty ------------------------------------------------------------------------------------------
+
+
+class LogCosh(jaxreg.Separable):
+    lam: float = 1.0
+    convex, smooth = True, True
+
+    @staticmethod
+    def leaf_value(w, lam):
+        return lam * (jnp.logaddexp(w, -w) - jnp.log(2.0))
+
+
+def test_own_penalty_shows_what_is_derived_and_what_is_not_given():
+    report = verify.penalty(LogCosh(0.4))
+    assert report.ok, str(report)
+    assert row(report, "grad vs autodiff").status == "derived"
+    assert row(report, "grad vs central differences").status == "pass"
+    for name in ("prox vs global oracle", "conjugate vs numerical supremum", "prox is nonexpansive"):
+        assert row(report, name).status == "not given"
+
+
+def test_a_sum_or_placement_of_a_derived_gradient_is_derived():
+    for penalty in (LogCosh(0.4) + jaxreg.L2(0.1), LogCosh(0.4).around(1.0)):
+        assert row(verify.penalty(penalty), "grad vs autodiff").status == "derived"
+
+
+# --- what is built in ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", _all.cases(), ids=lambda case: repr(case[0])[:40])
+def test_builtin_penalties_pass(case):
+    report = verify.penalty(*case)
+    assert report.ok, "\n".join(map(str, report.failures))
+    assert row(report, "prox vs global oracle").status == "pass"
+
+
+def test_all_is_ok():
+    report = verify.all()
+    assert report.ok, "\n".join(map(str, report.failures))
+    subjects = {r.subject for r in report.rows}
+    assert {"SquaredError", "Logistic", "Multinomial", "transforms.coupled"} <= subjects
+    assert "FAIL" not in report.summary()
+
+
+def test_float32_template_and_numpy_leaves_are_promoted():
+    params = {"a": np.ones((2, 3), np.float32), "b": 1.0, "n": 3}
+    assert verify.penalty(jaxreg.L1(0.3), params).ok
+    assert jnp.zeros(1).dtype == jnp.float32  # the global flag was left alone
+
+
+def test_unusable_templates_are_refused():
+    with pytest.raises(ValueError, match="at most 4"):
+        verify.penalty(jaxreg.GroupLasso(1.0, groups=[0, 0, 1, 1, 1]), jnp.ones(5))
+    with pytest.raises(ValueError, match="no floating-point leaf"):
+        verify.penalty(jaxreg.L2(), {"n": 3})
+
+
+# --- losses --------------------------------------------------------------------------------------------------------
+
+
+class HalfCurvature(losses.Logistic):
+    def pointwise_curvature(self, eta, y):
+        return super().pointwise_curvature(eta, y) / 2
+
+
+class UnstableLogistic(losses.Logistic):
+    def pointwise(self, eta, y):
+        return jnp.log(1 + jnp.exp(eta)) - y * eta
+
+
+class HalfGradient(losses.SquaredError):
+    def pointwise_grad(self, eta, y):
+        return eta - y
+
+
+class WrongConjugate(losses.SquaredError):
+    def pointwise_conjugate(self, dual, y):
+        return dual * y + dual**2 / 2
+
+
+class UnweightedMean(losses.Logistic):
+    def case_weights(self, eta, sample_weight=None):
+        return super().case_weights(eta, None)
+
+
+class DiagonalCurvature(losses.Multinomial):
+    def pointwise_curvature(self, eta, y):
+        p = jax.nn.softmax(eta, axis=1)
+        return p[:, :, None] * jnp.eye(eta.shape[1])
+
+
+class Concave(losses.SquaredError):
+    def pointwise(self, eta, y):
+        return -((y - eta) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (HalfCurvature(), {"curvature vs autodiff", "curvature vs central differences"}),
+        (UnstableLogistic(), {"finite at |η| = 1e3"}),
+        (HalfGradient(), {"grad vs autodiff", "grad vs central differences"}),
+        (WrongConjugate(), {"conjugate vs numerical supremum", "Fenchel–Young"}),
+        (UnweightedMean(), {"value is the weighted sum"}),
+        (DiagonalCurvature(), {"curvature vs autodiff", "curvature vs central differences"}),
+        (Concave(), {"convex"}),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_planted_loss_error_is_caught(loss, expected):
+    assert expected <= failed(verify.loss(loss))
+
+
+# --- transforms ----------------------------------------------------------------------------------------------------
+
+
+def test_a_forgotten_learning_rate_is_caught(monkeypatch):
+    right = jaxreg.transforms.decoupled
+    monkeypatch.setattr(jaxreg.transforms, "decoupled", lambda penalty, rate: right(penalty, 1.0))
+    assert {r.subject for r in verify.transforms().failures} == {"transforms.decoupled"}
+
+
+# --- verify.gradient -----------------------------------------------------------------------------------------------
+
+
+def _quartic(params, x):
+    return jnp.sum(params["w"] ** 4) + jnp.sum(params["b"] * x)
+
+
+def _quartic_grad(params, x):
+    return {"w": 4 * params["w"] ** 3, "b": x}
+
+
+POINT = {"w": np.array([[1.0, -2.0], [0.5, 3.0]], np.float32), "b": jnp.ones(2)}
+
+
+def test_gradient_accepts_a_right_one_given_as_function_or_tree():
+    x = jnp.array([2.0, 3.0])
+    assert verify.gradient(_quartic, _quartic_grad, POINT, x)
+    assert verify.gradient(_quartic, _quartic_grad(POINT, x), POINT, x)
+
+
+def test_gradient_names_the_wrong_entry():
+    def wrong(params, x):
+        right = _quartic_grad(params, x)
+        return {**right, "w": right["w"].at[1, 0].mul(0.5)}
+
+    check = verify.gradient(_quartic, wrong, POINT, jnp.array([2.0, 3.0]))
+    assert not check.ok
+    assert check.worst == "w[1, 0]"
+    assert "WRONG" in str(check)
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf])
+def test_gradient_never_accepts_nan_or_infinity(bad):
+    assert not verify.gradient(lambda w: jnp.sum(w), jnp.array([1.0, bad]), jnp.ones(2))
+    assert not verify.gradient(lambda w: jnp.sum(w) * bad, lambda w: jnp.full_like(w, bad), jnp.ones(2))
+
+
+def test_gradient_tolerance_is_the_callers():
+    assert verify.gradient(lambda w: jnp.sum(w**2), lambda w: 2.01 * w, jnp.ones(2), tol=0.1)
+    with pytest.raises(ValueError, match="shape"):
+        verify.gradient(lambda w: jnp.sum(w**2), jnp.ones(3), jnp.ones(2))
+
+
+# --- the report and the oracles ------------------------------------------------------------------------------------
+
+
+def test_report_adds_and_prints_a_line_for_each_row():
+    first, second = (verify.Report((verify.Row(s, "gradient", "pass", 1e-16, 1e-13, "w"),)) for s in "ab")
+    both = first + second
+    assert [r.subject for r in both.rows] == ["a", "b"]
+    assert len(str(both).splitlines()) == 3
+    assert len(both.summary().splitlines()) == 3
+
+
+def test_line_oracle_finds_the_lower_of_two_wells():
+    # Wells at 0.001 and 5, the second lower; and the reverse.
+    for depth, expected in ((0.5, 0.001), (1.5, 5.0)):
+        t, _ = _search.line_minimum(
+            lambda rows, t: np.minimum(np.abs(t - 0.001) - 1, np.abs(t - 5) - depth),  # noqa: B023
+            _search.grid_around(np.array([0.002]), np.array([10.0]), np.array([[1.0]])),
+        )
+        assert abs(t[0] - expected) < 1e-8
+
+
+def test_box_oracle_ignores_nan_and_finds_a_corner_of_the_domain():
+    def value(rows, z):
+        return np.where(z[..., 0] < 0.3, np.nan, np.sum(z**2, axis=-1))
+
+    z, lowest = _search.box_minimum(value, np.linspace(-2, 2, 9) * np.ones((1, 2, 1)), np.array([2.0]))
+    assert np.allclose(z, [[0.3, 0.0]], atol=1e-7)
+    assert np.allclose(lowest, 0.09)
