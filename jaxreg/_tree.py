@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import numpy as np
@@ -21,6 +21,11 @@ _EXEMPT_NAME = re.compile(r"(bias|b|scale|offset|beta|gamma|b_[a-z]+|[a-z]+_bias
 _EXEMPT_MODULE = re.compile(r"(layer|batch|group|instance|rms)?_?norm(_?\d+)?|ln(_?\d+|_f)?|bn(_?\d+)?", re.IGNORECASE)
 
 
+def is_globs(where: Any) -> TypeGuard[tuple[str, ...]]:
+    """True for a tuple of patterns."""
+    return isinstance(where, tuple) and bool(where) and all(isinstance(w, str) for w in where)
+
+
 class Static:
     """A hashable wrapper for structure (masks, group ids): compared by content, hashed once."""
 
@@ -28,7 +33,7 @@ class Static:
 
     def __init__(self, value: Any):
         self.value = value
-        if callable(value) or isinstance(value, str):
+        if callable(value) or isinstance(value, str) or is_globs(value):
             self._key: Hashable = value
         else:
             leaves, treedef = jax.tree.flatten(value)
@@ -113,7 +118,7 @@ def select(where: Where, params: PyTree) -> PyTree:
     leaves, treedef = jax.tree.flatten(params)
     if isinstance(where, str):
         chosen = [_matches(where, path) for path in paths(params)]
-    elif isinstance(where, tuple) and where and all(isinstance(w, str) for w in where):
+    elif is_globs(where):
         for pattern in where:
             select(pattern, params)  # each pattern must find something: a typo is not silently dropped
         chosen = [any(_matches(w, path) for w in where) for path in paths(params)]

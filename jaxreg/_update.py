@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ._dtypes import is_concrete
 from ._objective import Objective
 from ._penalties import Penalty
 from .transforms import penalties_in
@@ -37,20 +38,21 @@ class Step:
 
     def __init__(self, objective: Objective, tx: optax.GradientTransformation, allow_both: bool):
         self._objective, self._tx, self._allow_both = objective, tx, allow_both
+        self._latest: tuple[Any, Any, Any] = (None, None, None)
 
-        def step(state: TrainState, *batch: Any) -> tuple[TrainState, Metrics]:
+        def step(treedef: Any, strengths: Any, params: PyTree, opt_state: PyTree, *batch: Any) -> Any:
             def total(params: PyTree) -> tuple[Any, Any]:
                 value = objective.loss(params, *batch)
                 loss, aux = value if objective.has_aux else (value, None)
-                penalty = state.penalty(params)
+                penalty = jax.tree.unflatten(treedef, strengths)(params)
                 return loss + penalty, (loss, penalty, aux)
 
-            (_, (loss, penalty, aux)), grads = jax.value_and_grad(total, has_aux=True)(state.params)
-            updates, opt_state = tx.update(grads, state.opt_state, state.params)
-            params = optax.apply_updates(state.params, updates)
-            return TrainState(params, opt_state, state.penalty), Metrics(loss, penalty, optax.tree.norm(grads), aux)
+            (_, (loss, penalty, aux)), grads = jax.value_and_grad(total, has_aux=True)(params)
+            updates, opt_state = tx.update(grads, opt_state, params)
+            params = optax.apply_updates(params, updates)
+            return params, opt_state, Metrics(loss, penalty, optax.tree.norm(grads), aux)
 
-        self._step = jax.jit(step)
+        self._step = jax.jit(step, static_argnums=0)
 
     def init(self, params: PyTree) -> TrainState:
         """The state before the first step.
@@ -59,7 +61,7 @@ class Step:
           ValueError: the optax chain holds a jaxreg penalty although the objective has one already.
         """
         opt_state = self._tx.init(params)
-        penalty = jax.tree.map(jnp.asarray, self._objective.penalty)
+        penalty = jax.tree.map(_strong, self._objective.penalty)
         penalty(params)
         twice = penalties_in(opt_state)
         if twice and penalty.terms() and not self._allow_both:
@@ -70,10 +72,24 @@ class Step:
         return TrainState(params, opt_state, penalty)
 
     def __call__(self, state: TrainState, *batch: Any) -> tuple[TrainState, Metrics]:
-        return self._step(state, *batch)
+        # A small step lasts as long as flattening a penalty and back does, so that is done once for each penalty met, not
+        # in every step. Strengths become strongly typed arrays: L2(1) and L2(np.float64(1)) are then one program.
+        seen, treedef, strengths = self._latest
+        if state.penalty is not seen:
+            strengths, treedef = jax.tree.flatten(jax.tree.map(_strong, state.penalty))
+            if all(is_concrete(s) for s in strengths):  # tracers must not outlive their trace
+                self._latest = (state.penalty, treedef, strengths)
+        params, opt_state, metrics = self._step(treedef, strengths, state.params, state.opt_state, *batch)
+        return TrainState(params, opt_state, state.penalty), metrics
 
     def __repr__(self) -> str:
         return f"<step: {self._objective.formula()}>"
+
+
+def _strong(strength: Any) -> jax.Array:
+    array = jnp.asarray(strength)
+    kind = array.dtype if jnp.issubdtype(array.dtype, jnp.floating) else jnp.result_type(float)
+    return jax.lax.convert_element_type(array, kind)
 
 
 def make_step(objective: Objective, tx: optax.GradientTransformation, *, allow_both: bool = False) -> Step:

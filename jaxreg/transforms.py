@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ._dtypes import is_number
 from ._penalties import Penalty
 
 Schedule = Callable[[Any], Any]
@@ -115,7 +116,7 @@ def fully_decoupled(penalty: Penalty, schedule: float | Schedule) -> optax.Gradi
 
 def _apart(penalty: Penalty, multiplier: float | Schedule, name: str, who: str) -> optax.GradientTransformation:
     _check(penalty)
-    if isinstance(multiplier, Penalty) or not (callable(multiplier) or jnp.ndim(multiplier) == 0):
+    if isinstance(multiplier, Penalty) or not (callable(multiplier) or (is_number(multiplier) and jnp.ndim(multiplier) == 0)):
         raise TypeError(f"{who}: {name} must be a number or a schedule (step count) -> number, got {multiplier!r}")
 
     def init(params: Any) -> DecoupledState:

@@ -145,7 +145,7 @@ def smooth_part(setup: Setup, design: Design, Z: Array, v: Array, gram: Gram | N
             curvature = jax.vmap(jnp.diag)(curvature)
         # One pair of columns at a time: the whole (n, T, T, p) product would not fit memory for many classes.
         rows = jax.lax.map(lambda c: jax.vmap(lambda d: A.T @ (d[:, None] * A), in_axes=1)(c), jnp.moveaxis(curvature, 1, 0))
-        blocks = jnp.moveaxis(rows, (0, 1, 2, 3), (1, 3, 0, 2))  # (s, t, j, k) -> (j, s, k, t)
+        blocks = rows.transpose(2, 0, 3, 1)  # (s, t, j, k) -> (j, s, k, t)
         return blocks.reshape(A.shape[1] * setup.columns, -1)
 
     if gram is None:
@@ -168,7 +168,7 @@ def smooth_part(setup: Setup, design: Design, Z: Array, v: Array, gram: Gram | N
     return Smooth(value, gram_grad, gram_hessian)
 
 
-def _curvature_scale(loss: Loss, v: Array) -> Array:
+def _curvature_scale(loss: Loss, v: Array) -> Any:
     """The squared error's curvature for weight one: 2cᵢ/vᵢ."""
     return {"sum": 2.0, "mean": 2.0 / jnp.sum(v), "half_mean": 1.0 / jnp.sum(v)}[loss.reduction]
 

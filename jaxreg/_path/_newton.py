@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from .._penalties import Penalty
 
-Vector = Float[Array, "d"]
+Vector = Array  # one-dimensional; sizes differ between z and its parts
 _BURST = 8  # proximal gradient steps between two Newton steps: enough to move the support, cheap beside a factorisation
 # Sizes of the gathered support: a factorisation costs the cube, a size costs compile time.
 _SUPPORTS = (128, 384)
@@ -100,7 +100,7 @@ def minimise_quadratic(H: Array, h: Vector, penalised: Penalised, z: Vector, tol
         return penalised.prox(y - steps * (H @ y - h), steps)
 
     def burst(z: Vector) -> Vector:
-        def accelerated(_: int, carry: tuple[Vector, Vector, Any]) -> tuple[Vector, Vector, Any]:
+        def accelerated(_: Any, carry: tuple[Vector, Vector, Any]) -> tuple[Vector, Vector, Any]:
             z, y, t = carry
             new = gradient_step(y)
             uphill = jnp.sum((y - new) / steps * (new - z)) > 0  # O'Donoghue and Candès 2015, eq. 12

@@ -14,7 +14,7 @@ from .._warnings import ConvergenceWarning
 from ..losses import Loss, SquaredError
 from . import _ridge
 from ._certificate import Certificate, Null, certify, free_columns, null_model, why_no_gap
-from ._engine import Lane, advance, buckets, null_point, prepare
+from ._engine import Lane, Setup, advance, buckets, null_point, prepare
 from ._inputs import Problem, check_lams, check_problem, scope
 from ._result import Path
 
@@ -198,10 +198,11 @@ def as_path(problem: Problem, fits: Fits, penalty: Penalty, *, reordered: bool =
     if not setup.intercept:
         intercept = np.zeros((coef.shape[0], setup.columns), coef.dtype)
     gap, kkt, value = (np.asarray(x[0]) for x in fits.certificate)
+    null_loss = float(fits.null.loss)
     coefficients = tuple(range(1, coef.ndim))
     certified = np.where(np.isnan(gap) & np.isfinite(coef).all(coefficients), kkt, gap)
-    reason = fits.reason or ("λ = 0 has no duality gap: nothing bounds the dual" if np.isnan(gap).any() else None)
-    null_loss = float(fits.null.loss)
+    certified, separable = _flag_separable(setup, lams, value, null_loss, certified)
+    reason = separable or fits.reason or ("λ = 0 has no duality gap: nothing bounds the dual" if np.isnan(gap).any() else None)
     arrays: dict[str, Any] = {
         "lams": lams,
         "coef": coef,
@@ -231,10 +232,18 @@ def as_path(problem: Problem, fits: Fits, penalty: Penalty, *, reordered: bool =
     )
 
 
+def _flag_separable(setup: Setup, lams: Any, value: Any, null_loss: float, certified: Any) -> tuple[Any, str | None]:
+    """Without a penalty, classes that are fitted perfectly have their minimiser at infinity, however small the gradient."""
+    endless = (lams == 0) & (value < 1e-6 * null_loss) & setup.loss.classification
+    if not endless.any():
+        return certified, None
+    return np.where(endless, np.inf, certified), "λ = 0 has no solution: the classes are separable and the coefficients diverge"
+
+
 def path_formula(problem: Problem, penalty: Penalty) -> str:
     """The objective exactly as minimised."""
     setup, design = problem.setup, problem.design
-    text = f"{setup.loss.formula()} + {penalty.formula('λ', 'w·sd' if setup.standardize else 'w')}"
+    text = f"{setup.loss.formula()} + {penalty.formula('λ', '(w·sd)' if setup.standardize else 'w')}"
     return text + (" with lower ≤ w ≤ upper" if design.lower is not None else "")
 
 

@@ -187,7 +187,7 @@ class Penalty:
             # −g must lie in λ·[lo, up]; an infinite bound is met at once, a zero bound never unless g is 0.
             bound = jnp.where(g > 0, -lo, up)
             ratio = jnp.where(jnp.isinf(bound), 0.0, jnp.abs(g) / jnp.where(bound > 0, bound, 1.0))
-            ratio = jnp.where((bound <= 0) & (g != 0), jnp.inf, ratio)
+            ratio = jnp.where(((bound <= 0) & (g != 0)) | (lo > up), jnp.inf, ratio)
             return jnp.max(jnp.where(untouched, 0.0, ratio), initial=0.0)
 
         found = jax.tree.leaves(jax.tree.map(smallest, grad_at_zero, lower, upper, free))
@@ -232,6 +232,9 @@ class Penalty:
         from ._sum import add
 
         return add(self, other) if isinstance(other, Penalty) else NotImplemented
+
+    def __radd__(self, other: Any) -> Penalty:
+        return self if isinstance(other, int) and other == 0 else NotImplemented  # sum([...]) starts at 0
 
     def __mul__(self, factor: Any) -> Penalty:
         if isinstance(factor, Penalty) or not is_number(factor):
@@ -325,8 +328,11 @@ class Separable(Penalty):
 
         return self._map(diagonal, zeros, params)
 
-    def _map(self, function: Callable[..., Any], exempt: Callable[[Any], Any], params: PyTree, *rest: list[Any]) -> Any:
-        """``function(leaf, *rest, *strengths)`` on penalised leaves, ``exempt(leaf)`` on the others."""
+    def _map(self, function: Callable[..., Any], exempt: Callable[[Any], Any], params: PyTree, *rest: list[Any], wide: bool = False) -> Any:
+        """``function(leaf, *rest, *strengths)`` on penalised leaves, ``exempt(leaf)`` on the others.
+
+        With ``wide``, leaves of half precision are taken to float32 first: sums of squares overflow or lose digits there.
+        """
         leaves, treedef = jax.tree.flatten(params)
         names = [f.name for f in _fields(self) if not f.metadata.get("static")]
         columns = [_tree.broadcast_prefix(getattr(self, n), params, n, own_leaf=True) for n in names]
@@ -336,12 +342,12 @@ class Separable(Penalty):
             if not is_penalised_leaf(leaf) or any(s is None for s in strengths):
                 out.append(exempt(leaf))
                 continue
-            w = jnp.asarray(leaf)
+            w = accumulator(jnp.asarray(leaf)) if wide else jnp.asarray(leaf)
             out.append(function(w, *[cast(column[i], w) for column in rest], *[cast(s, w) for s in strengths]))
         return jax.tree.unflatten(treedef, out)
 
     def __call__(self, params: PyTree) -> Scalar:
-        values = self._map(lambda w, *s: jnp.sum(accumulator(self.leaf_value(w, *s))), lambda _: None, params)
+        values = self._map(lambda w, *s: jnp.sum(self.leaf_value(w, *s)), lambda _: None, params, wide=True)
         return total(values)
 
     def grad(self, params: PyTree) -> PyTree:
@@ -358,9 +364,10 @@ class Separable(Penalty):
 
     def conjugate(self, dual: PyTree) -> Scalar:
         values = self._map(
-            lambda u, *s: jnp.sum(accumulator(self.leaf_conjugate(u, *s))),
+            lambda u, *s: jnp.sum(self.leaf_conjugate(u, *s)),
             lambda u: jnp.sum(zero_or_inf(jnp.asarray(u))) if is_penalised_leaf(u) else None,
             dual,
+            wide=True,
         )
         return total(values)
 
@@ -381,6 +388,8 @@ def check_numbers(name: str, value: Any, valid: Callable[[np.ndarray], Any], dom
     for leaf in jax.tree.leaves(value):
         if not is_number(leaf) or not is_concrete(leaf):
             continue
+        if np.iscomplexobj(leaf):
+            raise TypeError(f"{name} must be real, got {leaf!r}")
         bad = ~np.asarray(valid(np.asarray(leaf)))
         if np.any(bad):
             first = np.asarray(leaf)[bad].ravel()[0] if np.ndim(leaf) else leaf
@@ -408,7 +417,9 @@ def weighted_sum(prefix: str, lam: Any, term: str) -> str:
 
 def zeros(leaf: Any) -> Any:
     """A zero gradient for a leaf that is not penalised; None for what is no array at all."""
-    return jnp.zeros_like(jnp.asarray(leaf)) if is_number(leaf) else None
+    if not is_number(leaf) or jnp.issubdtype(jnp.asarray(leaf).dtype, jax.dtypes.extended):
+        return None  # PRNG keys are arrays, but no numbers
+    return jnp.zeros_like(jnp.asarray(leaf))
 
 
 def zero_or_inf(u: Array) -> Array:

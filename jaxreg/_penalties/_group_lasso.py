@@ -87,6 +87,7 @@ class GroupLasso(Penalty):
         if np.ndim(self.lam) != 0 or not jax.tree.all(jax.tree.map(lambda x: x is self.lam, self.lam)):
             raise UnknownOperation("GroupLasso: lam must be one number; put per-group strengths into weights")
         dtype = jnp.result_type(*[leaf for leaf, i in zip(leaves, ids, strict=True) if i is not None] or [float])
+        dtype = jnp.promote_types(dtype, jnp.float32)  # a sum of squares overflows or stalls in half precision
         if self.weights is None:
             count = max((int(i.max()) + 1 for i in ids if i is not None and i.size), default=0)
             sizes = sum((np.bincount(i.ravel(), minlength=count) for i in ids if i is not None), np.zeros(count, int))
@@ -96,12 +97,17 @@ class GroupLasso(Penalty):
         return leaves, ids, treedef, weights, jnp.asarray(self.lam, dtype)
 
     def _norms(self, leaves: list[Any], ids: list[np.ndarray | None], count: int, dtype: Any) -> Array:
+        parts = [(jnp.asarray(leaf, dtype).ravel(), i.ravel()) for leaf, i in zip(leaves, ids, strict=True) if i is not None]
+        # Each group in units of its largest entry, so that squares neither overflow nor vanish. The unit cancels, and so
+        # it is no part of the derivative.
+        unit = jnp.zeros(count, dtype)
+        for w, i in parts:
+            unit = jnp.maximum(unit, jax.ops.segment_max(jnp.abs(w), i, num_segments=count))
+        unit = jax.lax.stop_gradient(jnp.where((unit > 0) & jnp.isfinite(unit), unit, 1))
         squares = jnp.zeros(count, dtype)
-        for leaf, i in zip(leaves, ids, strict=True):
-            if i is not None:
-                w = jnp.asarray(leaf, dtype).ravel()
-                squares += jax.ops.segment_sum(w**2, i.ravel(), num_segments=count)
-        return safe_sqrt(squares)
+        for w, i in parts:
+            squares += jax.ops.segment_sum((w / unit[i]) ** 2, i, num_segments=count)
+        return unit * safe_sqrt(squares)
 
     def __call__(self, params: PyTree) -> Scalar:
         leaves, ids, _, weights, lam = self._bind(params)

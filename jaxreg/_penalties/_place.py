@@ -55,9 +55,7 @@ class On(_Wrapper):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.where, _tree.Static):
-            where = self.where
-            hashable = isinstance(where, str) or callable(where)
-            object.__setattr__(self, "where", _tree.Static(where) if hashable else _mask(where))
+            object.__setattr__(self, "where", _tree.Static(self.where))
 
     def _keep(self, params: PyTree) -> PyTree:
         return _tree.keep(_tree.select(self.where.value, params), params)
@@ -115,15 +113,6 @@ class On(_Wrapper):
 
     def __repr__(self) -> str:
         return f"{self.penalty!r}.on({self.where!r})"
-
-
-def _mask(where: Any) -> _tree.Static:
-    """A mask or a tuple of patterns, hashed by content."""
-    if isinstance(where, tuple) and where and all(isinstance(w, str) for w in where):
-        wrapper = _tree.Static("\n".join(where))
-        wrapper.value = where
-        return wrapper
-    return _tree.Static(where)
 
 
 class Around(_Wrapper):

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Scalar
 
-from .._dtypes import cast, is_penalised_leaf
+from .._dtypes import cast, is_number, is_penalised_leaf
 from ._base import Penalty, PyTree, Strength, UnknownOperation, total, zero_or_inf
 
 
@@ -84,11 +84,15 @@ class Sum(Penalty):
         return residual
 
     def lambda_max(self, grad_at_zero: PyTree) -> Scalar:
+        for p in self._terms():
+            if p.reference() is not None:
+                return p.lambda_max(grad_at_zero)  # raises: such a term does not shrink towards zero
         if not any(p.role == "norm" for p in self._terms()):
             return super().lambda_max(grad_at_zero)
         # A ball and an interval together: no closed form, but zero is the solution exactly from some λ on.
         # Doubling finds an upper end, halving the interval then takes one bit of λ a step.
         zero = jax.tree.map(jnp.zeros_like, grad_at_zero)
+        grad_at_zero = jax.tree.map(lambda g, free: jnp.where(free, 0, g), grad_at_zero, self.free(zero))
 
         def is_zero_solution(lam: Any) -> Any:
             return self.at(lam).subdiff_distance(zero, grad_at_zero) == 0
@@ -103,7 +107,8 @@ class Sum(Penalty):
             solved = is_zero_solution(middle)
             return jnp.where(solved, lower, middle), jnp.where(solved, middle, upper)
 
-        return jax.lax.fori_loop(0, 2 * bits, halve, (jnp.zeros_like(upper), upper))[1]
+        found = jax.lax.fori_loop(0, 2 * bits, halve, (jnp.zeros_like(upper), upper))[1]
+        return jnp.where(is_zero_solution(0.0), 0, found)
 
     def scaled(self, factor: Strength) -> Penalty:
         return Sum(tuple(p.scaled(factor) for p in self.summands))
@@ -246,8 +251,9 @@ def _complete_square(quadratics: list[Penalty], params: PyTree, step: Any) -> tu
 
     leaves, treedef = jax.tree.flatten(params)
     zero = jax.tree.map(lambda w: jnp.zeros_like(w) if is_penalised_leaf(w) else w, params)
-    slopes = [jax.tree.leaves(q.curvature(params), is_leaf=lambda x: x is None) for q in quadratics]
-    pulls = [jax.tree.leaves(q.grad(zero), is_leaf=lambda x: x is None) for q in quadratics]
+    # flatten_up_to keeps the three lists aligned where a penalty has None for a leaf that is no number.
+    slopes = [treedef.flatten_up_to(q.curvature(params)) for q in quadratics]
+    pulls = [treedef.flatten_up_to(q.grad(zero)) for q in quadratics]
     points, steps = [], []
     for i, (w, s) in enumerate(zip(leaves, broadcast_prefix(step, params, "step", own_leaf=True), strict=True)):
         if not is_penalised_leaf(w) or s is None:
@@ -270,8 +276,10 @@ def _common_step(norm: Penalty, quadratics: list[Penalty], params: PyTree, step:
         flags = [c for c, on_norm in zip(jax.tree.leaves(q.covers(params)), placed, strict=True) if on_norm]
         if not any(flags):
             continue
-        lams = [x for x in jax.tree.leaves(q) if x is not q.reference()]
-        if not all(flags) or len(jax.tree.leaves(q.terms()[0])) != 1 + len(jax.tree.leaves(q.reference())) or np.ndim(lams[0]):
+        bare: Any = q
+        while hasattr(bare, "penalty"):
+            bare = bare.penalty
+        if not all(flags) or not is_number(bare.lam) or np.ndim(bare.lam):
             raise _unknown("prox", norm, q)
-        curvature = curvature + 2 * lams[0]
+        curvature = curvature + 2 * bare.lam
     return step / (1 + step * curvature)

@@ -35,7 +35,7 @@ class Multinomial(Loss):
         return jax.scipy.special.logsumexp(eta, axis=1) - chosen
 
     def pointwise_grad(self, eta: Array, y: Array) -> Array:
-        return jax.nn.softmax(eta, axis=1) - jax.nn.one_hot(y, eta.shape[1], dtype=eta.dtype)
+        return jax.nn.softmax(eta, axis=1) - jax.nn.one_hot(y.astype(int), eta.shape[1], dtype=eta.dtype)
 
     def pointwise_curvature(self, eta: Array, y: Array) -> Array:
         del y
@@ -43,7 +43,7 @@ class Multinomial(Loss):
         return p[:, :, None] * (jnp.eye(eta.shape[1], dtype=eta.dtype) - p[:, None, :])
 
     def pointwise_conjugate(self, dual: Array, y: Array) -> Array:
-        p = dual + jax.nn.one_hot(y, dual.shape[1], dtype=dual.dtype)
+        p = dual + jax.nn.one_hot(y.astype(int), dual.shape[1], dtype=dual.dtype)
         # The sum must be 1; what rounding leaves of it is not a violation.
         off = jnp.abs(jnp.sum(dual, axis=1)) > 64 * jnp.finfo(dual.dtype).eps * dual.shape[1]
         return jnp.where(off, jnp.inf, jnp.sum(xlogx(p), axis=1))

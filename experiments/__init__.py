@@ -1,0 +1,1 @@
+"""One file for each claim: each prints PASS or FAIL with its figure."""

@@ -1,0 +1,1 @@
+"""Timings, each run as ``python -m experiments.benchmarks.<name>``."""

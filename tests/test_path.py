@@ -1,0 +1,497 @@
+"""``path`` against scikit-learn, published numbers, closed forms and its own certificate recomputed in NumPy."""
+
+import inspect
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression, Ridge
+
+import jaxreg
+from jaxreg import losses
+
+from . import reference
+
+HALF = losses.SquaredError("half_mean")
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    data = load_diabetes()
+    return data.data, data.target, data.feature_names
+
+
+def made(n, p, seed=0, noise=1.0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p)) @ (np.eye(p) + 0.3 * rng.normal(size=(p, p)) / np.sqrt(p)) + rng.normal(size=p)
+    w = np.zeros(p)
+    w[: min(p, 6)] = rng.normal(size=min(p, 6)) * 2
+    return X, X @ w + 1.5 + noise * rng.normal(size=n)
+
+
+# --- published numbers -------------------------------------------------------------------------------------------------
+
+
+def test_diabetes_coefficients_at_lambda_20(diabetes):
+    X, y, _ = diabetes
+    fit = jaxreg.path(X, y, jaxreg.L1(), lams=[40.0])  # "sum" is twice ½·SSE, so λ = 2·20
+    np.testing.assert_allclose(fit.coef[0], reference.DIABETES_AT_20, atol=5e-7)  # six printed decimals
+    assert fit.nonzeros[0] == 7
+
+
+def test_diabetes_knots_and_order_of_entry(diabetes):
+    X, y, names = diabetes
+    knots = 2 * reference.DIABETES_KNOTS[:-1]
+    # Just inside a knot its feature is in (or s3 is out), just outside it is not yet.
+    inside, outside = knots * (1 - 1e-6), knots * (1 + 1e-6)
+    fit = jaxreg.path(X, y, jaxreg.L1(), lams=np.concatenate([inside, outside]), tol=1e-12)
+    nonzero = np.asarray(fit.coef)[::-1] != 0  # by increasing λ, as np.sort gives
+    at = dict(zip(np.sort(np.concatenate([inside, outside])), nonzero, strict=True))
+    events = [np.array(names)[at[i] != at[o]].tolist() for i, o in zip(inside, outside, strict=True)]
+    assert events == [[name] for name in [*reference.DIABETES_ENTRY, "s3", "s3"]]
+    assert not at[inside[10]][6]
+    assert at[inside[11]][6]
+
+
+def test_diabetes_least_squares_end(diabetes):
+    X, y, _ = diabetes
+    for penalty in (jaxreg.L1(), jaxreg.L2()):
+        fit = jaxreg.path(X, y, penalty, lams=[0.0])
+        np.testing.assert_allclose(fit.coef[0], reference.DIABETES_LEAST_SQUARES, atol=5e-6)
+        assert np.isnan(fit.gap[0])
+        assert fit.converged[0]
+        assert "λ = 0" in fit.gap_reason
+
+
+def test_leave_one_out_ridge():
+    fit = jaxreg.path(reference.LOO_X, reference.LOO_Y, jaxreg.L2(), lams=reference.LOO_LAMS)
+    assert fit.reordered
+    np.testing.assert_allclose(fit.loo[::-1], reference.LOO_ERRORS, rtol=1e-8)
+    assert fit.lams[np.argmin(fit.loo)] == 10
+
+
+# --- the peers -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "p"), [(60, 7), (20, 35)])
+@pytest.mark.parametrize("intercept", [True, False])
+def test_ridge_equals_scikit_learn(n, p, intercept):
+    X, y = made(n, p)
+    fit = jaxreg.path(X, y, jaxreg.L2(), lams=[1e-3, 1.0, 1e3], intercept=intercept)
+    for lam, coef, b in zip(fit.lams, fit.coef, fit.intercept, strict=True):
+        peer = Ridge(alpha=lam, fit_intercept=intercept, solver="svd").fit(X, y)
+        np.testing.assert_allclose(coef, peer.coef_, atol=1e-10)
+        np.testing.assert_allclose(b, peer.intercept_, atol=1e-10)
+    assert fit.gap.max() < 1e-9
+
+
+@pytest.mark.parametrize(("n", "p"), [(60, 7), (20, 35)])
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.3])
+def test_lasso_and_elastic_net_equal_scikit_learn(n, p, intercept, l1_ratio):
+    X, y = made(n, p)
+    penalty = jaxreg.L1() if l1_ratio == 1 else jaxreg.ElasticNet(l1_ratio=l1_ratio)
+    fit = jaxreg.path(X, y, penalty, loss=HALF, lams=8, intercept=intercept)
+    assert fit.gap.max() < 1e-9
+    assert fit.converged.all()
+    for i in (0, 3, 7):
+        model = Lasso(alpha=fit.lams[i]) if l1_ratio == 1 else ElasticNet(alpha=fit.lams[i], l1_ratio=l1_ratio)
+        peer = model.set_params(fit_intercept=intercept, tol=1e-14, max_iter=1_000_000).fit(X, y)
+        np.testing.assert_allclose(fit.coef[i], peer.coef_, atol=1e-7)
+        np.testing.assert_allclose(fit.intercept[i], peer.intercept_, atol=1e-7)
+    assert fit.nonzeros[0] == 0
+
+
+def test_logistic_equals_scikit_learn():
+    X, y = load_breast_cancer(return_X_y=True)
+    X = (X - X.mean(0)) / X.std(0)
+    fit = jaxreg.path(X, y, jaxreg.L2(), loss=losses.Logistic(), lams=[100.0, 1.0])
+    for i in (0, 1):
+        peer = LogisticRegression(C=1 / (2 * fit.lams[i]), solver="newton-cholesky", tol=1e-12).fit(X, y)
+        np.testing.assert_allclose(fit.coef[i], peer.coef_[0], atol=1e-8)
+        np.testing.assert_allclose(fit.intercept[i], peer.intercept_[0], atol=1e-8)
+    sparse = jaxreg.path(X, y, jaxreg.L1(), loss=losses.Logistic(), lams=[10.0])
+    peer = LogisticRegression(C=0.1, l1_ratio=1, solver="saga", tol=1e-10, max_iter=20_000).fit(X, y)
+    np.testing.assert_allclose(sparse.coef[0], peer.coef_[0], atol=1e-6)  # saga's own accuracy
+    assert sparse.gap[0] < 1e-10
+
+
+def test_multinomial_equals_scikit_learn():
+    X, y = load_wine(return_X_y=True)
+    X = (X - X.mean(0)) / X.std(0)
+    fit = jaxreg.path(X, y, jaxreg.L2(), loss=losses.Multinomial(), lams=[10.0, 0.5])
+    assert fit.coef.shape == (2, 13, 3)
+    for i in (0, 1):
+        peer = LogisticRegression(C=1 / (2 * fit.lams[i]), solver="newton-cholesky", tol=1e-12).fit(X, y)
+        np.testing.assert_allclose(fit.coef[i], peer.coef_.T, atol=1e-8)
+        np.testing.assert_allclose(fit.predict(X, lam=fit.lams[i]), peer.predict_proba(X), atol=1e-8)
+    sparse = jaxreg.path(X, y, jaxreg.L1(), loss=losses.Multinomial(), lams=12)
+    assert sparse.gap.max() < 1e-10
+    assert sparse.nonzeros[0] == 0
+
+
+def test_group_lasso_is_certified_and_takes_whole_groups(diabetes):
+    X, y, _ = diabetes
+    fit = jaxreg.path(X, y, jaxreg.GroupLasso(1.0, groups=[0, 0, 1, 1, 2, 2, 3, 3, 4, 4]), lams=20)
+    assert fit.gap.max() < 1e-10
+    zero = (fit.coef.reshape(20, 5, 2) == 0).sum(axis=2)
+    assert set(np.unique(zero)) == {0, 2}
+
+
+def test_working_sets_for_wide_designs():
+    X, y = made(50, 1200, noise=0.1)
+    fit = jaxreg.path(X, y, jaxreg.L1(), loss=HALF, lams=15)
+    assert fit.gap.max() < 1e-10
+    peer = Lasso(alpha=fit.lams[9], tol=1e-14, max_iter=1_000_000).fit(X, y)
+    np.testing.assert_allclose(fit.coef[9], peer.coef_, atol=1e-7)
+
+
+# --- the certificate, recomputed from the definition ------------------------------------------------------------------------
+
+
+def test_gap_of_the_lasso_recomputed_in_numpy(diabetes):
+    X, y, _ = diabetes
+    fit = jaxreg.path(X, y, jaxreg.L1(), lams=[300.0], tol=1e-3)
+    wrong = fit.coef[0] * 1.05  # not the solution, so that the gap is far from rounding
+    X0, y0 = X - X.mean(0), y - y.mean()
+    residual = y0 - X0 @ wrong
+    theta = 2 * residual * min(1, 300 / np.abs(2 * X0.T @ residual).max())
+    primal = residual @ residual + 300 * np.abs(wrong).sum()
+    dual = theta @ y0 - theta @ theta / 4
+    expected = (primal - dual) / (y0 @ y0)
+    from jaxreg._dtypes import x64_scope
+    from jaxreg._path._certificate import certify, free_columns, null_model
+    from jaxreg._path._inputs import check_problem
+
+    with x64_scope():
+        options = dict.fromkeys(["loss", "sample_weight", "offset", "penalty_factor", "lower", "upper"])
+        problem = check_problem(X, y, jaxreg.L1(), intercept=True, standardize=False, **options)
+        ones, A = jnp.ones(len(y)), free_columns(problem.setup, problem.design.X, problem.free)
+        null = null_model(problem.setup, problem.design, ones, jnp.ones(10), A, jaxreg.L1())
+        b = jnp.array([[y.mean() - X.mean(0) @ wrong]])
+        found = certify(
+            problem.setup, problem.design, ones, jnp.ones(10), A, jaxreg.L1(), null, jnp.array([300.0]), jnp.array([wrong]), b, True
+        )
+    assert expected > 1e-4
+    np.testing.assert_allclose(found.gap[0], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("loss", [losses.SquaredError(), losses.Logistic(), losses.Multinomial()], ids=lambda loss: type(loss).__name__)
+def test_at_lambda_max_all_is_zero_and_just_below_not(loss):
+    X, y = load_wine(return_X_y=True)
+    X = (X - X.mean(0)) / X.std(0)
+    y = y if loss.vector else (y > 0).astype(int)
+    top = jaxreg.path(X, y, jaxreg.L1(), loss=loss, lams=12).lams[0]
+    around = jaxreg.path(X, y, jaxreg.L1(), loss=loss, lams=[2 * top, top, top * (1 - 1e-5)])
+    assert around.nonzeros.tolist()[:2] == [0, 0]
+    assert around.nonzeros[2] >= 1
+
+
+# --- options: each changes the answer as its definition says ------------------------------------------------------------------
+
+
+def test_reductions_rescale_lambda_only(diabetes):
+    X, y, _ = diabetes
+    total = jaxreg.path(X, y, jaxreg.L1(), lams=[40.0])
+    mean = jaxreg.path(X, y, jaxreg.L1(), loss=losses.SquaredError("mean"), lams=[40.0 / 442])
+    half = jaxreg.path(X, y, jaxreg.L1(), loss=HALF, lams=[20.0 / 442])
+    np.testing.assert_allclose(mean.coef, total.coef, atol=1e-9)
+    np.testing.assert_allclose(half.coef, total.coef, atol=1e-9)
+
+
+@pytest.mark.parametrize("penalty", [jaxreg.L2(), jaxreg.L1(), jaxreg.ElasticNet()], ids=lambda p: type(p).__name__)
+def test_integer_weights_are_repeated_rows(penalty):
+    X, y = made(40, 5)
+    v = np.random.default_rng(1).integers(0, 3, 40)
+    weighted = jaxreg.path(X, y, penalty, lams=[5.0], sample_weight=v)
+    repeated = jaxreg.path(np.repeat(X, v, axis=0), np.repeat(y, v), penalty, lams=[5.0])
+    np.testing.assert_allclose(weighted.coef, repeated.coef, atol=1e-10)
+    np.testing.assert_allclose(weighted.intercept, repeated.intercept, atol=1e-10)
+
+
+@pytest.mark.parametrize("penalty", [jaxreg.L2(), jaxreg.L1()], ids=lambda p: type(p).__name__)
+def test_standardize_is_scaling_by_hand(penalty):
+    X, y = made(60, 7)
+    X = X * np.logspace(-3, 3, 7)
+    inside = jaxreg.path(X, y, penalty, lams=[10.0, 1.0], standardize=True)
+    by_hand = jaxreg.path((X - X.mean(0)) / X.std(0), y, penalty, lams=[10.0, 1.0])
+    np.testing.assert_allclose(inside.coef * X.std(0), by_hand.coef, atol=1e-9)
+    assert "w·sd" in inside.formula
+    assert inside.loo is None
+    assert inside.gap.max() < 1e-9
+
+
+def test_offset_shifts_the_target_of_least_squares_and_the_odds():
+    X, y = made(60, 7)
+    shift = np.random.default_rng(2).normal(size=60)
+    for penalty in (jaxreg.L2(), jaxreg.L1()):
+        a = jaxreg.path(X, y, penalty, lams=[5.0], offset=shift)
+        b = jaxreg.path(X, y - shift, penalty, lams=[5.0])
+        np.testing.assert_allclose(a.coef, b.coef, atol=1e-10)
+    labels = (y > y.mean()).astype(int)
+    # A constant offset is taken back by the intercept.
+    a = jaxreg.path(X, labels, jaxreg.L1(), loss=losses.Logistic(), lams=[2.0], offset=np.full(60, 0.7))
+    b = jaxreg.path(X, labels, jaxreg.L1(), loss=losses.Logistic(), lams=[2.0])
+    np.testing.assert_allclose(a.coef, b.coef, atol=1e-9)
+    np.testing.assert_allclose(a.intercept + 0.7, b.intercept, atol=1e-9)
+
+
+def test_penalty_factor_scales_columns_and_zero_frees_them():
+    X, y = made(60, 7)
+    factor = np.array([1.0, 2.0, 0.5, 1.0, 1.0, 3.0, 1.0])
+    a = jaxreg.path(X, y, jaxreg.L1(), lams=[20.0], penalty_factor=factor)
+    b = jaxreg.path(X / factor, y, jaxreg.L1(), lams=[20.0])
+    np.testing.assert_allclose(a.coef * factor, b.coef, atol=1e-9)
+    free = jaxreg.path(X, y, jaxreg.L1(), lams=30, penalty_factor=[0, 1, 1, 1, 1, 1, 1])
+    assert free.gap.max() < 1e-10
+    assert (free.coef[:, 0] != 0).all()
+    alone = np.linalg.lstsq(np.c_[np.ones(60), X[:, 0]], y, rcond=None)[0]
+    np.testing.assert_allclose([free.intercept[0], free.coef[0, 0]], alone, rtol=1e-9)
+
+
+def test_bounds_hold_and_are_optimal():
+    from scipy.optimize import nnls
+
+    X, y = made(60, 7)
+    fit = jaxreg.path(X, y, jaxreg.L1(), lams=20, lower=0.0)
+    assert (fit.coef >= 0).all()
+    assert fit.gap.max() < 1e-10
+    X0, y0 = X - X.mean(0), y - y.mean()
+    exact = nnls(np.r_[X0, 1e-9 * np.eye(7)], np.r_[y0, np.zeros(7)])[0]
+    nearly = jaxreg.path(X, y, jaxreg.L1(), lams=[1e-5], lower=0.0)
+    # λ = 1e-5 moves the coefficients by λ over twice the smallest eigenvalue of X0ᵀX0.
+    np.testing.assert_allclose(nearly.coef[0], exact, atol=1e-5 / np.linalg.eigvalsh(X0.T @ X0)[0])
+    capped = jaxreg.path(X, y, jaxreg.L2(), lams=[1.0], lower=-0.5, upper=0.5)
+    assert np.abs(capped.coef).max() == 0.5
+    assert "lower" in capped.formula
+
+
+def test_sums_of_penalties_are_the_elastic_net():
+    X, y = made(60, 7)
+    net = jaxreg.path(X, y, jaxreg.ElasticNet(2.0, l1_ratio=0.25), lams=[4.0])
+    written_out = jaxreg.path(X, y, jaxreg.L1(0.5) + jaxreg.L2(0.75), lams=[4.0])
+    np.testing.assert_allclose(net.coef, written_out.coef, atol=1e-10)
+
+
+def test_several_targets():
+    X, y = made(60, 7)
+    Y = np.c_[y, -2 * y + X[:, 3]]
+    for penalty in (jaxreg.L2(), jaxreg.L1()):
+        both = jaxreg.path(X, Y, penalty, lams=[3.0, 1.0])
+        assert both.coef.shape == (2, 7, 2)
+        for t in (0, 1):
+            alone = jaxreg.path(X, Y[:, t], penalty, lams=[3.0, 1.0])
+            np.testing.assert_allclose(both.coef[:, :, t], alone.coef, atol=1e-9)
+
+
+# --- ridge's own criteria ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "p"), [(25, 4), (12, 20)])
+def test_leave_one_out_by_leaving_one_out(n, p):
+    X, y = made(n, p)
+    v = np.random.default_rng(3).uniform(0.5, 2.0, n)
+    fit = jaxreg.path(X, y, jaxreg.L2(), lams=[3.0], sample_weight=v)
+    errors = []
+    for i in range(n):
+        rest = np.arange(n) != i
+        peer = Ridge(alpha=3.0, solver="svd").fit(X[rest], y[rest], sample_weight=v[rest])
+        errors.append((y[i] - peer.predict(X[i : i + 1])[0]) ** 2)
+    np.testing.assert_allclose(fit.loo[0], np.average(errors, weights=v), rtol=1e-9)
+
+
+def test_degrees_of_freedom_and_gcv_from_the_hat_matrix():
+    X, y = made(25, 4)
+    fit = jaxreg.path(X, y, jaxreg.L2(), lams=[3.0])
+    X0 = X - X.mean(0)
+    hat = X0 @ np.linalg.solve(X0.T @ X0 + 3 * np.eye(4), X0.T) + 1 / 25
+    rss = np.sum((y - hat @ y) ** 2)
+    np.testing.assert_allclose(fit.df[0], np.trace(hat), rtol=1e-12)
+    np.testing.assert_allclose(fit.gcv[0], 25 * rss / (25 - np.trace(hat)) ** 2, rtol=1e-12)
+
+
+def test_ridge_is_stable_as_lambda_goes_to_zero():
+    rng = np.random.default_rng(4)
+    U, _ = np.linalg.qr(rng.normal(size=(40, 6)))
+    V, _ = np.linalg.qr(rng.normal(size=(6, 6)))
+    d = np.logspace(0, -7, 6)  # condition number 1e7: its square is beyond what a Gram matrix resolves
+    X = U * d @ V.T
+    truth = rng.normal(size=6)
+    fit = jaxreg.path(X, X @ truth, jaxreg.L2(), lams=[0.0, 1e-18], intercept=False)
+    # Forward error of least squares: eps times the condition number.
+    np.testing.assert_allclose(fit.coef[1], truth, atol=50 * 1e7 * np.finfo(float).eps)
+    wide = jaxreg.path(X.T, truth, jaxreg.L2(), lams=[0.0], intercept=False, tol=1e-7)  # eps times 1e7
+    np.testing.assert_allclose(wide.coef[0], np.linalg.pinv(X.T) @ truth, rtol=1e-6)
+
+
+# --- hard designs -----------------------------------------------------------------------------------------------------------
+
+
+def test_duplicated_and_constant_columns():
+    X, y = made(60, 4)
+    X = np.c_[X, X[:, 0], np.ones(60)]
+    lasso = jaxreg.path(X, y, jaxreg.L1(), lams=30)
+    assert lasso.gap.max() < 1e-10
+    assert (lasso.coef[:, 5] == 0).all()
+    for penalty in (jaxreg.ElasticNet(), jaxreg.L2()):
+        fit = jaxreg.path(X, y, penalty, lams=10)
+        assert fit.gap.max() < 1e-9
+        np.testing.assert_allclose(fit.coef[:, 0], fit.coef[:, 4], atol=1e-8)
+
+
+def test_separable_classes_are_finite_and_flagged_only_at_zero():
+    X = np.linspace(-1, 1, 20)[:, None]
+    y = (X[:, 0] > 0).astype(int)
+    fit = jaxreg.path(X, y, jaxreg.L1(), loss=losses.Logistic(), lams=[1.0, 1e-2, 1e-6])
+    assert np.isfinite(fit.coef).all()
+    assert fit.converged.all()
+    with pytest.warns(jaxreg.ConvergenceWarning, match="1 of 1 λ"):
+        endless = jaxreg.path(X, y, jaxreg.L1(), loss=losses.Logistic(), lams=[0.0])
+    assert "separable" in endless.gap_reason
+    assert np.isfinite(endless.coef).all()
+    assert not endless.converged[0]
+
+
+def test_columns_of_very_different_scale():
+    X, y = made(60, 5)
+    X = X * np.array([1e-6, 1e-3, 1.0, 1e3, 1e6])
+    fit = jaxreg.path(X, y, jaxreg.L1(), lams=20)
+    assert fit.converged.all()
+
+
+# --- the result ---------------------------------------------------------------------------------------------------------------
+
+
+def test_result_types_follow_the_input():
+    X, y = made(30, 3)
+    assert isinstance(jaxreg.path(X, y, jaxreg.L1(), lams=3).coef, np.ndarray)
+    single = jaxreg.path(X.astype(np.float32), y.astype(np.float32), jaxreg.L1(), lams=3)
+    assert single.coef.dtype == np.float32
+    assert single.converged.all()
+    on_device = jaxreg.path(jnp.asarray(X), jnp.asarray(y), jaxreg.L1(), lams=3)
+    assert isinstance(on_device.coef, jax.Array)
+    assert on_device.coef.dtype == jnp.float32
+    double = jaxreg.path(X, y, jaxreg.L1(), lams=3)
+    np.testing.assert_allclose(single.coef, double.coef, atol=1e-3 * np.abs(double.coef).max())
+    integers = jaxreg.path((10 * X).astype(int), y.astype(int), jaxreg.L1(), lams=3)
+    assert integers.coef.dtype == np.float64
+    assert not jax.config.jax_enable_x64
+
+
+def test_predict_interpolates_and_refuses_to_extrapolate(diabetes):
+    X, y, _ = diabetes
+    fit = jaxreg.path(X, y, jaxreg.L1(), lams=[100.0, 110.0])
+    exact = jaxreg.path(X, y, jaxreg.L1(), lams=[104.0])
+    coef, intercept = fit.coef_at(104.0)  # no knot between: linear
+    np.testing.assert_allclose(coef, exact.coef[0], atol=1e-8)
+    np.testing.assert_allclose(fit.predict(X[:3], lam=104.0), X[:3] @ coef + intercept, rtol=1e-12)
+    assert fit.predict(X[:3]).shape == (2, 3)
+    with pytest.raises(ValueError, match="outside the path"):
+        fit.coef_at(99.0)
+    with pytest.raises(ValueError, match="not on the grid"):
+        fit.index(105.0)
+    with pytest.raises(ValueError, match=r"shape \(rows, 10\)"):
+        fit.predict(X[:, :3])
+
+
+def test_the_table_and_the_formula(diabetes):
+    X, y, _ = diabetes
+    fit = jaxreg.path(X, y, jaxreg.ElasticNet(l1_ratio=0.25), loss=HALF, lams=5)
+    assert fit.formula == "Σ(y − η)²/(2n) + λ·(0.25·Σ|w| + ½·0.75·Σw²)"
+    assert fit.formula in repr(fit)
+    assert str(fit).count("\n") == 6
+    assert np.all(np.diff(fit.lams) < 0)
+
+
+def test_stops_early_and_reports_progress(diabetes):
+    X, y, _ = diabetes
+    seen = []
+    fit = jaxreg.path(X, y, jaxreg.L1(), max_nonzeros=3, progress=lambda done, total: seen.append((done, total)))
+    assert fit.nonzeros.max() > 3
+    assert len(fit.lams) < 100
+    assert seen[-1] == (len(fit.lams), 100)
+
+
+def test_not_converged_is_said(diabetes):
+    X, y, _ = diabetes
+    with pytest.warns(jaxreg.ConvergenceWarning, match="did not reach tol=1e-25"):
+        fit = jaxreg.path(X, y, jaxreg.L1(), lams=5, tol=1e-25)
+    assert not fit.converged.all()
+
+
+def test_changing_lambda_or_support_does_not_compile_anew(diabetes):
+    from jaxreg._path._engine import advance
+
+    X, y, _ = diabetes
+    jaxreg.path(X, y, jaxreg.L1(), lams=20)
+    before = advance._cache_size()
+    jaxreg.path(X, y[::-1].copy(), jaxreg.L1(3.0), lams=20)
+    jaxreg.path(X, y, jaxreg.L1(), lams=np.geomspace(5, 1, 15))
+    assert advance._cache_size() == before
+
+
+# --- bad input: each message names the argument, what was wrong and what to do ----------------------------------------------------
+
+
+def broken(**changes):
+    X, y = made(30, 3)
+    arguments = {"X": X, "y": y, "penalty": jaxreg.L1(), **changes}
+    path = inspect.unwrap(jaxreg.path)  # the message that a user sees, not that of the tests' own type checks
+    return lambda: path(arguments.pop("X"), arguments.pop("y"), arguments.pop("penalty"), **arguments)
+
+
+def holed(value, column):
+    X = made(30, 3)[0]
+    X[[2, 5], column] = value
+    return X
+
+
+BAD = {
+    "nan": (broken(X=holed(np.nan, 1)), r"X has NaN or infinite values \(column 1: 2\); remove or impute"),
+    "inf": (broken(X=holed(np.inf, 2)), r"column 2: 2"),
+    "nan in y": (broken(y=np.r_[np.nan, np.ones(29)]), r"y has 1 NaN or infinite values \(first in row 0\)"),
+    "rows": (broken(y=np.ones(29)), "y must have 30 rows like X"),
+    "one-dimensional X": (broken(X=np.ones(30)), r"X must have shape \(n, p\)"),
+    "constant target": (broken(y=np.ones(30)), r"y is constant \(1 in all 30 rows\)"),
+    "negative λ": (broken(lams=[1.0, -2.0]), "lams must be finite and >= 0, got -2"),
+    "infinite λ": (broken(lams=[np.inf]), "lams must be finite and >= 0, got inf"),
+    "no λ": (broken(lams=[]), "lams must be a count or a list"),
+    "zero λ count": (broken(lams=0), "at least 1, got 0"),
+    "text": (broken(X=np.array([["a", "b"]] * 30)), "X must hold numbers, got dtype <U1; encode"),
+    "no penalty": (broken(penalty=0.1), "penalty must be a jaxreg penalty"),
+    "no loss": (broken(loss="logistic"), "loss must be one of jaxreg.losses"),
+    "labels": (broken(loss=losses.Logistic()), "Logistic: y must hold classes coded 0, 1"),
+    "single class": (broken(y=np.ones(30, int), loss=losses.Logistic()), r"single class \[1"),
+    "three classes": (broken(y=np.arange(30) % 3, loss=losses.Logistic()), "must hold the classes 0 … 1, but holds 2"),
+    "weights shape": (broken(sample_weight=np.ones(3)), r"sample_weight must have shape \(30,\)"),
+    "negative weights": (broken(sample_weight=-np.ones(30)), "sample_weight must be >= 0, but 30 entries"),
+    "zero weights": (broken(sample_weight=np.eye(30)[0]), "fewer than two rows"),
+    "offset shape": (broken(offset=np.ones(3)), r"offset must have shape \(30,\)"),
+    "factor": (broken(penalty_factor=[1, -1, 1]), "penalty_factor must be >= 0"),
+    "factor of groups": (broken(penalty=jaxreg.GroupLasso(1.0, [0, 0, 1]), penalty_factor=np.ones(3)), "feature by feature"),
+    "bounds": (broken(lower=0.5), "lower <= 0 <= upper"),
+    "array λ": (broken(penalty=jaxreg.L1(np.ones(4))), r"penalty does not fit coefficients of shape \(3,\)"),
+    "groups": (broken(penalty=jaxreg.GroupLasso(1.0, [0, 1])), r"penalty does not fit coefficients of shape \(3,\)"),
+    "nothing to do": (broken(X=np.ones((30, 3))), "no λ grid can be derived"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(case):
+    call, message = BAD[case]
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()
+
+
+def test_boolean_and_integer_columns_are_computed_in_floating_point():
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 2, (30, 3)).astype(bool)
+    y = X @ np.array([1.0, -1.0, 0.0]) + rng.normal(size=30)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        a = jaxreg.path(X, y, jaxreg.L1(), lams=3)
+    b = jaxreg.path(X.astype(float), y, jaxreg.L1(), lams=3)
+    np.testing.assert_array_equal(a.coef, b.coef)
