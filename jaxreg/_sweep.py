@@ -78,9 +78,9 @@ def sweep(
         if progress:
             progress(start + kept, runs)
 
-    def stack(*parts: Any) -> jax.Array:
-        joined = jnp.concatenate([jnp.asarray(p) for p in parts]) if len(parts) > 1 else parts[0]
-        return joined if keys is None else jnp.reshape(joined, (count, per_lam, *np.shape(joined)[1:]))
+    def stack(*parts: Any) -> Any:
+        joined = jnp.concatenate(parts) if size < runs else jnp.asarray(parts[0])
+        return joined if keys is None else joined.reshape(count, per_lam, *joined.shape[1:])
 
     return jax.tree.map(stack, *results)
 

@@ -155,7 +155,8 @@ def certify(
         nu = _free_step(A, slope.reshape(slope.shape[0], -1), blocks)[1].reshape(slope.shape)
         dual = jnp.where(member.free(u), 0.0, -(design.X.T @ nu) / factor)
         excess = member.lambda_max(-dual)
-        shrink = jnp.where(excess > 1, (1 - 4 * jnp.finfo(w.dtype).eps) / excess, 1.0)
+        # A little more than needed: rounding must not leave the dual point just outside.
+        shrink = (1 - 8 * jnp.finfo(w.dtype).eps) / jnp.maximum(excess, 1.0)
 
         def bound(t: Array) -> Array:
             at = jnp.sum(t * nu * design.offset) - loss.conjugate(t * nu, y, v) - member.conjugate(t * dual)

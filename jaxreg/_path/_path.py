@@ -129,7 +129,10 @@ def fit_lanes(problem: Problem, weights: Any, grid: Any, tol: float | None, prog
     if isinstance(setup.loss, SquaredError) and design.lower is None:
         a = _ridge.strengths(penalty, setup.shape(design.X.shape[1]), dtype)
     if a is not None:
-        ridge = _ridge.fit(setup, design, lanes, a, jnp.asarray(lams))
+        whole = -(-len(lams) // _chunk(len(lams))) * _chunk(len(lams))
+        padded = _ridge.fit(setup, design, lanes, a, jnp.asarray(_part(lams, 0, whole)))
+        answers: Any = [np.asarray(x)[:, : len(lams)] for x in padded]
+        ridge = _ridge.Ridge(*answers)
         coef, intercept = ridge.coef, ridge.intercept
         if progress:
             progress(len(lams), len(lams))
@@ -137,11 +140,15 @@ def fit_lanes(problem: Problem, weights: Any, grid: Any, tol: float | None, prog
         ridge = None
         coef, intercept = _follow(problem, lanes, null, lams, tol, progress, max_nonzeros)
         lams = lams[: coef.shape[1]]
-    certificates = [
-        certify(setup, design, weights[i], lanes.scale[i], A, penalty, null, lams, coef[i], intercept[i], no_gap is None)
-        for i in range(len(weights))
-    ]
-    stacked: Any = [np.stack(columns) for columns in zip(*certificates, strict=True)]
+    chunk = _chunk(len(lams))
+
+    def certified(lane: int, start: int) -> Certificate:
+        part = [_part(x, start, chunk) for x in (lams, coef[lane], intercept[lane])]
+        return certify(setup, design, weights[lane], lanes.scale[lane], A, penalty, null, *part, gap_defined=no_gap is None)
+
+    parts = [[certified(lane, start) for start in range(0, len(lams), chunk)] for lane in range(len(weights))]
+    joined = [[np.concatenate(column)[: len(lams)] for column in zip(*lane, strict=True)] for lane in parts]
+    stacked: Any = [np.stack(column) for column in zip(*joined, strict=True)]
     certificate = Certificate(*stacked)
     return Fits(lams, coef, intercept, certificate, null, ridge, no_gap, tol)
 
@@ -157,11 +164,10 @@ def _follow(
     # The gap is of the residual's first order at worst; aiming four digits below tol costs a Newton step or none.
     aim = jnp.asarray(max(1e-4 * tol, 64 * float(jnp.finfo(dtype).eps)), dtype)
     unit = null.size
-    total, chunk = len(lams), min(_CHUNK, len(lams))
+    total, chunk = len(lams), _chunk(len(lams))
     coefs, intercepts = [], []
     for start in range(0, total, chunk):
-        # The last chunk is padded with its last λ, so that every chunk runs the same compiled program.
-        part = jnp.asarray(lams[np.minimum(np.arange(start, start + chunk), total - 1)], dtype)
+        part = jnp.asarray(_part(lams, start, chunk))
         moved, fit = advance(setup, design, lanes, problem.penalty, part, points, unit, aim)
         while setup.bucket < p and sizes.index(setup.bucket) + 1 < len(sizes) and bool(jnp.any(fit.overflow)):
             setup = setup._replace(bucket=sizes[sizes.index(setup.bucket) + 1])
@@ -175,6 +181,16 @@ def _follow(
         if max_nonzeros is not None and (coefs[-1][0] != 0).reshape(kept, -1).sum(axis=1).max() > max_nonzeros:
             break
     return np.concatenate(coefs, axis=1), np.concatenate(intercepts, axis=1)
+
+
+def _chunk(count: int) -> int:
+    """λ a compiled call: the same for every grid, so that another number of λ is no other program."""
+    return 1 if count == 1 else _CHUNK
+
+
+def _part(rows: Any, start: int, size: int) -> Any:
+    """``size`` rows from ``start`` on, the last one repeated where they run out."""
+    return np.asarray(rows)[np.minimum(np.arange(start, start + size), len(rows) - 1)]
 
 
 def default_grid(problem: Problem, null: Null, count: int) -> np.ndarray:

@@ -1,0 +1,134 @@
+"""``cross_validate`` against a loop of separate fits, and its rules against their definitions."""
+
+import inspect
+
+import jax
+import numpy as np
+import pytest
+from sklearn.datasets import load_wine
+from sklearn.linear_model import Lasso, Ridge
+
+import jaxreg
+from jaxreg import losses
+from jaxreg._path import draw_folds
+from jaxreg._path._cv import mean_and_error
+
+KEY = jax.random.key(0)
+HALF = losses.SquaredError("half_mean")
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 7))
+    return X, X @ np.array([2.0, -1.0, 0.5, 0, 0, 0, 0]) + 1 + rng.normal(size=60)
+
+
+@pytest.mark.parametrize("penalty", [jaxreg.L1(), jaxreg.L2()], ids=lambda p: type(p).__name__)
+def test_every_fold_is_the_peer_fitted_on_its_training_rows(data, penalty):
+    X, y = data
+    ids = np.arange(60) % 4
+    cv = jaxreg.cross_validate(X, y, penalty, loss=HALF, lams=12, folds=ids)
+    for k in range(4):
+        train, test = ids != k, ids == k
+        for i in (3, 11):
+            n = train.sum()
+            # Ridge(alpha) is SSE + alpha·‖w‖²; ours is SSE/(2n) + λ·‖w‖².
+            peer = Lasso(alpha=cv.lams[i], tol=1e-14, max_iter=10**6) if isinstance(penalty, jaxreg.L1) else Ridge(alpha=2 * n * cv.lams[i])
+            peer.fit(X[train], y[train])
+            np.testing.assert_allclose(cv.fold_coef[k, i], peer.coef_, atol=1e-8)
+            np.testing.assert_allclose(cv.fold_errors[k, i], np.mean((y[test] - peer.predict(X[test])) ** 2), rtol=1e-7)
+    assert cv.fold_converged.all()
+    np.testing.assert_array_equal(cv.path.coef, jaxreg.path(X, y, penalty, loss=HALF, lams=12).coef)
+
+
+def test_standard_error_is_that_of_the_mean_over_folds():
+    errors = np.array([[1.0], [2.0], [4.0], [5.0]])
+    mean, se = mean_and_error(errors, np.full(4, 15.0))
+    assert mean[0] == 3
+    np.testing.assert_allclose(se[0], np.std(errors, ddof=1) / np.sqrt(4))
+    # Unequal folds, by hand: weights 1/4, 3/4; m = 1·1/4 + 3·3/4; spread = (1/4)(1−m)² + (3/4)(3−m)², over K − 1 = 1.
+    mean, se = mean_and_error(np.array([[1.0], [3.0]]), np.array([5.0, 15.0]))
+    np.testing.assert_allclose([mean[0], se[0]], [2.5, np.sqrt(0.25 * 1.5**2 + 0.75 * 0.5**2)])
+
+
+def test_rules(data):
+    X, y = data
+    smallest = jaxreg.cross_validate(X, y, jaxreg.L1(), loss=HALF, lams=20, folds=5, key=KEY)
+    simplest = jaxreg.cross_validate(X, y, jaxreg.L1(), loss=HALF, lams=20, folds=5, key=KEY, rule="1se")
+    i = int(np.argmin(smallest.mean))
+    assert smallest.lam == smallest.lam_min == smallest.lams[i]
+    within = np.flatnonzero(smallest.mean <= smallest.mean[i] + smallest.se[i])
+    assert simplest.lam == simplest.lam_1se == smallest.lams[within[0]]
+    assert simplest.lam > smallest.lam
+    np.testing.assert_array_equal(simplest.coef, simplest.path.coef[within[0]])
+    np.testing.assert_allclose(simplest.predict(X), X @ simplest.coef + simplest.intercept)
+    assert "λ_min" in str(smallest)
+    assert "1se" in repr(simplest)
+
+
+def test_the_edge_of_the_grid_is_seen(data):
+    X, y = data
+    assert jaxreg.cross_validate(X, y, jaxreg.L1(), loss=HALF, lams=[1.0, 0.8], folds=5, key=KEY).edge
+    noise = np.random.default_rng(5).normal(size=60)  # nothing to find: the largest λ is best, and that is no edge
+    assert not jaxreg.cross_validate(X, noise, jaxreg.L1(), loss=HALF, lams=[1.0, 0.8, 1e-9], folds=5, key=KEY).edge
+
+
+def test_folds_come_from_the_key_and_are_balanced():
+    a, b = draw_folds(103, 10, KEY), draw_folds(103, 10, KEY)
+    np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(a, draw_folds(103, 10, jax.random.key(1)))
+    assert set(np.bincount(a)) == {10, 11}
+    labels = np.r_[np.zeros(60, int), np.ones(20, int)]
+    ids = draw_folds(80, 5, KEY, labels)
+    assert [np.bincount(labels[ids == k]).tolist() for k in range(5)] == [[12, 4]] * 5
+
+
+def test_classes_are_stratified_and_scored_by_log_loss():
+    X, y = load_wine(return_X_y=True)
+    X = (X - X.mean(0)) / X.std(0)
+    cv = jaxreg.cross_validate(X, y, jaxreg.L1(), loss=losses.Multinomial("mean"), lams=10, folds=3, key=KEY)
+    assert cv.error_name == "mean log loss"
+    k, i = 1, 9
+    test = cv.fold_ids == k
+    eta = X[test] @ cv.fold_coef[k, i] + cv.fold_intercept[k, i]
+    p = np.exp(eta - eta.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    np.testing.assert_allclose(cv.fold_errors[k, i], -np.mean(np.log(p[np.arange(test.sum()), y[test]])), rtol=1e-10)
+    assert cv.mean[cv.index_min] < 0.2 < cv.mean[0]
+    assert {tuple(np.bincount(y[cv.fold_ids == k])) for k in range(3)} <= {(a, b, c) for a in (19, 20) for b in (23, 24) for c in (16,)}
+
+
+def test_sample_weights_weigh_training_and_scoring(data):
+    X, y = data
+    v = np.random.default_rng(1).integers(1, 4, 60)
+    ids = np.arange(60) % 5
+    weighted = jaxreg.cross_validate(X, y, jaxreg.L1(), lams=[4.0, 2.0], folds=ids, sample_weight=v)
+    repeated = jaxreg.cross_validate(np.repeat(X, v, 0), np.repeat(y, v), jaxreg.L1(), lams=[4.0, 2.0], folds=np.repeat(ids, v))
+    np.testing.assert_allclose(weighted.fold_errors, repeated.fold_errors, rtol=1e-9)
+    np.testing.assert_allclose(weighted.se, repeated.se, rtol=1e-9)
+
+
+BAD = {
+    "no key": ({"folds": 5}, "key is missing: folds are drawn from an explicit key"),
+    "one fold": ({"folds": 1, "key": KEY}, "folds must be at least 2, got 1"),
+    "too many": ({"folds": 61, "key": KEY}, "folds = 61 is more than the 60 rows"),
+    "rule": ({"folds": 5, "key": KEY, "rule": "best"}, "rule must be one of"),
+    "ids": ({"folds": np.zeros(60)}, "60 integer ids, got float64"),
+    "missing id": ({"folds": np.arange(60) % 2 * 2}, "none missing"),
+    "empty fold": ({"folds": np.arange(60) % 2, "sample_weight": (np.arange(60) % 2).astype(float)}, "fold 0 holds out no row"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(data, case):
+    options, message = BAD[case]
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(jaxreg.cross_validate)(*data, jaxreg.L1(), **options)
+
+
+def test_a_class_that_lives_in_one_fold(data):
+    X, _ = data
+    y = (np.arange(60) < 12).astype(int)
+    with pytest.raises(ValueError, match="without fold 0 no row of class 1 is left"):
+        jaxreg.cross_validate(X, y, jaxreg.L1(), loss=losses.Logistic(), folds=np.arange(60) // 12)
