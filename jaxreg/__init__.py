@@ -35,6 +35,8 @@ from ._penalties import static as static
 # Any loss over any pytree.
 from ._solvers import Solution as Solution
 from ._solvers import solve as solve
+from ._summary import Summary as Summary
+from ._summary import summary as summary
 from ._sweep import sweep as sweep
 from ._tree import kernels as kernels
 from ._update import Metrics as Metrics
