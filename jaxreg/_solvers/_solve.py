@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -152,7 +153,7 @@ def _run(loss: Any, penalty: Penalty, init: PyTree, args: Any, *, method: str, t
     first = (solver.init(frozen, start), jnp.zeros_like(unit), jnp.full_like(unit, jnp.inf), jnp.zeros((), int))
     state, value, reached, steps = jax.lax.while_loop(unfinished, body, first)
     problem = bind(penalty, args)
-    params = _implicit(problem, jax.lax.stop_gradient(state.params))
+    params = _implicit(bind, jax.lax.stop_gradient(state.params), penalty, args)
     converged = jnp.isfinite(value) & (reached <= tol * unit)
     return Solution(whole(params), problem.total(params), reached / unit, converged, steps)
 
@@ -160,26 +161,40 @@ def _run(loss: Any, penalty: Penalty, init: PyTree, args: Any, *, method: str, t
 _compiled = jax.jit(_run, static_argnames=("loss", "method", "max_steps"))
 
 
-def _implicit(problem: Problem, solution: PyTree) -> PyTree:
-    """``solution`` with the derivatives that the fixed point of the prox-gradient map gives it."""
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _implicit(bind: Callable[[Penalty, Any], Problem], solution: PyTree, penalty: Penalty, args: Any) -> PyTree:
+    """``solution`` with the derivatives that the fixed point of the prox-gradient map gives it: −(∂F/∂w)⁻¹ ∂F/∂θ."""
+    del bind, penalty, args
+    return solution
 
-    def residual(params: PyTree) -> PyTree:
+
+@_implicit.defjvp
+def _implicit_jvp(bind: Callable[[Penalty, Any], Problem], primals: Any, tangents: Any) -> tuple[PyTree, PyTree]:
+    solution, penalty, args = primals
+
+    def residual(params: PyTree, penalty: Penalty, args: Any) -> PyTree:
+        problem = bind(penalty, args)
         slope = jax.grad(problem.smooth)(params)
-        if problem.penalty.smooth:
-            return jax.tree.map(jnp.add, slope, problem.penalty.grad(params))
+        if penalty.smooth:
+            return jax.tree.map(jnp.add, slope, penalty.grad(params))
         # Any step gives the same derivative; 1 needs no estimate of the curvature.
-        return jax.tree.map(jnp.subtract, params, problem.penalty.prox(along(params, slope, -1.0), 1.0))
+        return jax.tree.map(jnp.subtract, params, penalty.prox(along(params, slope, -1.0), 1.0))
 
-    def tangent_solve(linear: Callable[[PyTree], PyTree], right: PyTree) -> PyTree:
-        flat, unravel = jax.flatten_util.ravel_pytree(right)
+    _, shift = jax.jvp(lambda penalty, args: residual(solution, penalty, args), (penalty, args), tangents[1:])
+    right, unravel = jax.flatten_util.ravel_pytree(shift)
 
-        def matvec(x: Any) -> Any:
-            return jax.flatten_util.ravel_pytree(linear(unravel(x)))[0]
+    def matvec(x: Any) -> Any:
+        moved = jax.jvp(lambda params: residual(params, penalty, args), (solution,), (unravel(x),))[1]
+        return jax.flatten_util.ravel_pytree(moved)[0]
 
-        if flat.size > _DENSE:
-            return unravel(jax.scipy.sparse.linalg.gmres(matvec, flat, restart=64)[0])
-        matrix = jax.vmap(matvec, out_axes=1)(jnp.eye(flat.size, dtype=flat.dtype))
-        # Least squares: where the minimiser is not unique, the derivative of least norm.
-        return unravel(jnp.linalg.lstsq(matrix, flat)[0])
+    if right.size <= _DENSE:
+        matrix = jax.vmap(matvec, out_axes=1)(jnp.eye(right.size, dtype=right.dtype))
+        # The pseudo-inverse: where the minimiser is not unique, the derivative of least norm.
+        moved = jnp.linalg.pinv(matrix) @ right
+    else:
 
-    return jax.lax.custom_root(residual, solution, lambda _, x: x, tangent_solve)
+        def gmres(linear: Callable[[Any], Any], x: Any) -> Any:
+            return jax.scipy.sparse.linalg.gmres(linear, x, restart=64)[0]
+
+        moved = jax.lax.custom_linear_solve(matvec, right, solve=gmres, transpose_solve=gmres)
+    return solution, unravel(-moved)

@@ -11,9 +11,10 @@ from jaxtyping import Array, Float, Num, Scalar
 
 from .._dtypes import is_concrete
 
-Predictor = Float[Array, "n"] | Float[Array, "n t"]
-Targets = Num[Array, "n"] | Num[Array, "n t"]
-Weights = Float[Array, "n"] | None
+Either = Array | np.ndarray
+Predictor = Float[Either, "n"] | Float[Either, "n t"]
+Targets = Num[Either, "n"] | Num[Either, "n t"]
+Weights = Num[Either, "n"] | None
 
 
 @dataclasses.dataclass(frozen=True)
