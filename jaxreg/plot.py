@@ -99,7 +99,7 @@ def cross_validation(cv: Any) -> Figure:
         axes.errorbar(lams, mean, yerr=se, color="#9A9A9A", ecolor="#C8C8C8", elinewidth=1.2, capsize=2, linewidth=0, zorder=2)
         axes.plot(lams, mean, color=COLORS[0], marker="o", markersize=3.5, linewidth=1.5, zorder=3)
         _lambda_axis(axes, lams)
-        _mark(axes, {"λ_min": cv.lam_min, "λ_1se": cv.lam_1se}, above=26)
+        _mark(axes, {"λ_min": cv.lam_min, "λ_1se": cv.lam_1se}, above=26.0)
         limit = mean[cv.index_min] + se[cv.index_min] if shown[cv.index_min] else None
         if limit is not None:
             axes.axhline(limit, color="#555555", linewidth=1, zorder=1)

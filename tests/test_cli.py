@@ -105,14 +105,24 @@ def test_jax_settings_come_back_and_programs_are_kept(cache, tmp_path):
     assert main(["path", table(tmp_path / "a.csv"), *QUICK]) == 0
     assert jax.config.jax_compilation_cache_dir == before
     assert not jax.config.jax_enable_x64
-    assert any((cache / "jaxreg" / "xla").iterdir())
+    kept = cache / "jaxreg" / "xla"
+    assert (kept.exists() and any(kept.iterdir())) == _cache.trusted(jax.__version_info__)
+
+
+def test_the_same_command_twice_converges_twice(capsys, tmp_path):
+    # The second run reads its programs from the cache. jax 0.6 reads them back wrongly, so there none is kept.
+    data = table(tmp_path / "a.csv")
+    for _ in range(2):
+        jax.clear_caches()
+        assert main(["path", data, *QUICK, "--standardize"]) == 0
+        assert "5 λ all converged" in capsys.readouterr().out
 
 
 def test_without_a_cache_folder_it_says_so_and_goes_on(capsys, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert main(["path", table(tmp_path / "a.csv"), *QUICK]) == 0
-    assert "going on without a compilation cache" in capsys.readouterr().err
+    assert "going on without" in capsys.readouterr().err
 
 
 def test_text_labels_are_coded_and_the_mapping_printed(capsys, tmp_path):
@@ -139,7 +149,7 @@ def test_multinomial_table_and_files(capsys, tmp_path):
 
 @pytest.mark.parametrize(
     ("penalty", "formula"),
-    [("l2", "λ·Σw²"), ("elastic-net:0.3", "λ·(0.3·Σ|w| + ½·0.7·Σw²)"), ("l1", "λ·Σ|w·sd|")],
+    [("l2", "λ·Σw²"), ("elastic-net:0.3", "λ·(0.3·Σ|w| + ½·0.7·Σw²)"), ("l1", "λ·Σ|(w·sd)|")],
     ids=["l2", "net", "std"],
 )
 def test_penalties_and_options(capsys, tmp_path, penalty, formula):

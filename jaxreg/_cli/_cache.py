@@ -24,11 +24,20 @@ def folder(name: str) -> Path | None:
         return None
 
 
+def trusted(version: tuple[int, ...]) -> bool:
+    """Whether this jax runs cached programs rightly: 0.6.0 gave answers from them that failed their certificates, 0.7.0 did not."""
+    return version >= (0, 7)
+
+
 @contextlib.contextmanager
 def compilation(say: Callable[[str], None]) -> Iterator[None]:
     """Keep what jax compiles, so that a second run starts fast; jax's own settings come back afterwards."""
     import jax
 
+    if not trusted(jax.__version_info__):
+        say("jax 0.6 reads programs back wrongly from its compilation cache: going on without one; jax 0.7 and later start faster")
+        yield
+        return
     path = folder("xla")
     if path is None:
         say("the cache folder cannot be written (set XDG_CACHE_HOME to one that can): going on without a compilation cache")

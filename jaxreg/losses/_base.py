@@ -45,24 +45,25 @@ class Loss:
           y: targets, (n,) or (n, targets).
           sample_weight: weights v >= 0, (n,).
         """
-        _check_shapes(eta, y, self.vector)
+        eta, y = _arrays(eta, y, self.vector)
         values = self.pointwise(eta, y)
         return jnp.sum(self._spread(self.case_weights(eta, sample_weight), values) * values)
 
-    def grad(self, eta: Predictor, y: Targets, sample_weight: Weights = None) -> Predictor:
+    def grad(self, eta: Predictor, y: Targets, sample_weight: Weights = None) -> Array:
         """The gradient with respect to η, of η's shape."""
-        _check_shapes(eta, y, self.vector)
+        eta, y = _arrays(eta, y, self.vector)
         slopes = self.pointwise_grad(eta, y)
         return self._spread(self.case_weights(eta, sample_weight), slopes) * slopes
 
     def curvature(self, eta: Predictor, y: Targets, sample_weight: Weights = None) -> Array:
         """Second derivatives with respect to η: of η's shape, or (n, classes, classes) for the multinomial loss."""
-        _check_shapes(eta, y, self.vector)
+        eta, y = _arrays(eta, y, self.vector)
         curvatures = self.pointwise_curvature(eta, y)
         return self._spread(self.case_weights(eta, sample_weight), curvatures) * curvatures
 
     def conjugate(self, dual: Predictor, y: Targets, sample_weight: Weights = None) -> Scalar:
         """``sup_η ⟨dual, η⟩ − loss(η)``; observations of weight 0 take dual 0."""
+        dual, y = _arrays(dual, y, self.vector)
         weights = self._spread(self.case_weights(dual, sample_weight), dual)
         positive = weights > 0
         values = self.pointwise_conjugate(dual / jnp.where(positive, weights, 1), y)
@@ -113,10 +114,12 @@ class Loss:
         raise TypeError(f"{type(self).__name__} defines no formula")
 
 
-def _check_shapes(eta: Any, y: Any, vector: bool) -> None:
+def _arrays(eta: Any, y: Any, vector: bool) -> tuple[Array, Array]:
+    """η and y as jax arrays of shapes that fit each other."""
     expected = np.shape(eta)[:1] if vector else np.shape(eta)
     if np.shape(y) != expected:
         raise ValueError(f"y has shape {np.shape(y)}, but the linear predictor of shape {np.shape(eta)} needs {expected}")
+    return jnp.asarray(eta), jnp.asarray(y)
 
 
 def check_classes(y: Any, name: str, most: int | None = None) -> int:
