@@ -76,6 +76,7 @@ class Step:
         # in every step. Strengths become strongly typed arrays: L2(1) and L2(np.float64(1)) are then one program.
         seen, treedef, strengths = self._latest
         if state.penalty is not seen:
+            _refuse_constraint(state.penalty)
             strengths, treedef = jax.tree.flatten(jax.tree.map(_strong, state.penalty))
             if all(is_concrete(s) for s in strengths):  # tracers must not outlive their trace
                 self._latest = (state.penalty, treedef, strengths)
@@ -84,6 +85,11 @@ class Step:
 
     def __repr__(self) -> str:
         return f"<step: {self._objective.formula()}>"
+
+
+def _refuse_constraint(penalty: Penalty) -> None:
+    if not penalty.finite:
+        raise TypeError(f"{penalty!r} contains a constraint, which a gradient step cannot enforce; use jaxreg.solve")
 
 
 def _strong(strength: Any) -> jax.Array:
@@ -98,7 +104,8 @@ def make_step(objective: Objective, tx: optax.GradientTransformation, *, allow_b
     Args:
       objective: from ``jaxreg.objective(loss, penalty)``.
       tx: any optax transform.
-      allow_both: accept a penalty in the objective and another in the chain, which otherwise is an error.
+      allow_both: accept a penalty in the objective and another in the chain, which otherwise is an error. Only jaxreg's own
+        transforms can be seen there: ``optax.adamw`` decays too, and says nothing of it.
 
     Returns:
       ``step(state, *batch) -> (state, metrics)`` with ``step.init(params)``; the state holds params, opt_state and
@@ -117,8 +124,7 @@ def make_step(objective: Objective, tx: optax.GradientTransformation, *, allow_b
     """
     if not isinstance(objective, Objective):
         raise TypeError(f"objective must come from jaxreg.objective(loss, penalty), got {objective!r}")
-    if not objective.penalty.finite:
-        raise TypeError(f"{objective.penalty!r} contains a constraint, which a gradient step cannot enforce; use jaxreg.solve")
+    _refuse_constraint(objective.penalty)
     return Step(objective, tx, allow_both)
 
 

@@ -118,6 +118,12 @@ def test_the_same_command_twice_converges_twice(capsys, tmp_path):
         assert "5 λ all converged" in capsys.readouterr().out
 
 
+def test_columns_of_one_name_are_an_error(capsys, tmp_path):
+    (tmp_path / "twice.csv").write_text("a,b,y,y\n" + "\n".join(f"{i},{i % 3},{i % 5},{i % 7}" for i in range(20)))
+    assert main(["path", str(tmp_path / "twice.csv"), *QUICK]) == 2
+    assert "several columns named 'y'" in capsys.readouterr().err
+
+
 def test_without_a_cache_folder_it_says_so_and_goes_on(capsys, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))

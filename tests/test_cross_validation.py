@@ -109,6 +109,16 @@ def test_sample_weights_weigh_training_and_scoring(data):
     np.testing.assert_allclose(weighted.se, repeated.se, rtol=1e-9)
 
 
+def test_a_fold_whose_classes_separate_is_not_converged_at_zero():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20, 2))
+    y = (X[:, 0] > 0).astype(int)
+    with pytest.warns(jaxreg.ConvergenceWarning):
+        cv = jaxreg.cross_validate(X, y, jaxreg.L1(), loss=losses.Logistic(), lams=[0.1, 0.0], folds=4, key=KEY)
+    assert cv.fold_converged[:, 0].all()
+    assert not cv.fold_converged[:, 1].any()
+
+
 BAD = {
     "no key": ({"folds": 5}, "key is missing: folds are drawn from an explicit key"),
     "one fold": ({"folds": 1, "key": KEY}, "folds must be at least 2, got 1"),

@@ -362,6 +362,58 @@ def test_columns_of_very_different_scale():
     assert fit.converged.all()
 
 
+def test_an_unpenalised_column_of_any_scale():
+    X, y = made(60, 5)
+    factor = [0, 1, 1, 1, 1]
+    plain = jaxreg.path(X, y, jaxreg.L1(), lams=10, penalty_factor=factor)
+    X[:, 0] *= 1e-9
+    tiny = jaxreg.path(X, y, jaxreg.L1(), lams=10, penalty_factor=factor)
+    assert tiny.converged.all()
+    np.testing.assert_allclose(tiny.null_loss, plain.null_loss, rtol=1e-9)
+    np.testing.assert_allclose(tiny.coef * [1e-9, 1, 1, 1, 1], plain.coef, atol=1e-9)
+
+
+@pytest.mark.parametrize("loss", [losses.Logistic("mean"), losses.Multinomial("mean")], ids=lambda loss: type(loss).__name__)
+def test_a_small_lambda_from_a_cold_start_is_the_end_of_its_path(loss):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20, 4))
+    y = (X @ [3, 4, -3, 0.1] + 0.5 * rng.normal(size=20) > 0).astype(int)
+    whole = jaxreg.path(X, y, jaxreg.L1(), loss=loss)
+    alone = jaxreg.path(X, y, jaxreg.L1(), loss=loss, lams=[whole.lams[-1]])
+    assert alone.converged.all()
+    np.testing.assert_allclose(alone.loss_value[0], whole.loss_value[-1], rtol=1e-7)
+    if loss.vector:  # two symmetric columns: Σ|w| leaves the split of a difference between them open
+        alone, whole = (fit.coef[-1, :, 1] - fit.coef[-1, :, 0] for fit in (alone, whole))
+    else:
+        alone, whole = alone.coef[-1], whole.coef[-1]
+    np.testing.assert_allclose(alone, whole, rtol=1e-6, atol=1e-6)
+
+
+def test_certificates_where_some_coordinates_are_not_curved():
+    X, y = made(60, 7)
+    factor = np.array([0.0, 1, 1, 1, 1, 1, 1])
+    for penalty, options in [
+        (jaxreg.L1() + jaxreg.L2(), {"penalty_factor": factor}),
+        (jaxreg.L1() + jaxreg.L2(factor), {}),
+        (jaxreg.ElasticNet(), {"penalty_factor": factor, "lower": -1.0, "upper": 2.0}),
+        (jaxreg.L2() + jaxreg.L2(2.0), {}),
+    ]:
+        fit = jaxreg.path(X, y, penalty, lams=[20.0, 1.0], **options)
+        assert fit.gap.max() < 1e-10
+    one = jaxreg.path(X, y, jaxreg.L2(3.0), lams=[20.0, 1.0])
+    np.testing.assert_allclose(jaxreg.path(X, y, jaxreg.L2() + jaxreg.L2(2.0), lams=[20.0, 1.0]).coef, one.coef, atol=1e-10)
+
+
+def test_nonnegative_least_squares():
+    from scipy.optimize import nnls
+
+    X, y = made(60, 7)
+    fit = jaxreg.path(X, y, jaxreg.NonNegative(), lams=[1.0], intercept=False)
+    np.testing.assert_allclose(fit.coef[0], nnls(X, y)[0], atol=1e-9)
+    assert fit.converged.all()
+    assert np.isnan(fit.gap[0]) == (fit.gap_reason is not None)
+
+
 # --- the result ---------------------------------------------------------------------------------------------------------------
 
 
@@ -475,6 +527,14 @@ BAD = {
     "bounds": (broken(lower=0.5), "lower <= 0 <= upper"),
     "array λ": (broken(penalty=jaxreg.L1(np.ones(4))), r"penalty does not fit coefficients of shape \(3,\)"),
     "groups": (broken(penalty=jaxreg.GroupLasso(1.0, [0, 1])), r"penalty does not fit coefficients of shape \(3,\)"),
+    "λ as truth": (broken(lams=True), "lams must be a count or a list of values, got a bool"),
+    "λ as text": (broken(lams="abc"), "lams must hold numbers"),
+    "tol": (broken(tol=-1.0), "tol must be a number > 0, got -1"),
+    "bound as text": (broken(lower="a"), "lower must hold numbers"),
+    "stop at nothing": (broken(max_nonzeros=0), "max_nonzeros must be at least 1"),
+    "ridge has no zeros": (broken(penalty=jaxreg.L2(), max_nonzeros=1), "ridge has no zero coefficients"),
+    "a hole in the classes": (broken(y=np.arange(30) % 2 * 2, loss=losses.Multinomial()), "no row of class 1, though classes up to 2"),
+    "constant where weighted": (broken(y=np.arange(30) // 15, sample_weight=np.arange(30) // 15), "in all 15 rows of positive weight"),
     "nothing to do": (broken(X=np.ones((30, 3))), "no λ grid can be derived"),
 }
 

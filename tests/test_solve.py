@@ -110,6 +110,33 @@ def test_derivative_with_respect_to_lambda(diabetes, lam):
     np.testing.assert_allclose(jax.jacrev(answer)(lam), expected, atol=1e-9)
 
 
+def test_the_scale_of_the_loss_does_not_matter(x64):
+    for scale in (1e-9, 1.0, 1e9):
+        answer = jaxreg.solve(lambda w, scale=scale: scale * jnp.sum((w - 1) ** 2), jaxreg.L1(scale), jnp.zeros(3))
+        np.testing.assert_allclose(answer.params, 0.5, atol=1e-7)
+        assert bool(answer.converged)
+
+
+@pytest.mark.parametrize("penalty", [jaxreg.L2, jaxreg.L1])
+def test_derivative_of_many_parameters_is_solved_for_iteratively(x64, monkeypatch, penalty):
+    import jaxreg._solvers._solve as module
+
+    monkeypatch.setattr(module, "_DENSE", 10)
+    d, y = jnp.linspace(1, 3, 40), jnp.linspace(-2, 2, 40)
+
+    def total(lam):
+        return jnp.sum(jaxreg.solve(lambda w, y: 0.5 * jnp.sum(d * (w - y) ** 2), penalty(lam), jnp.zeros(40), y).params ** 2)
+
+    # By hand: L2 gives w = d·y/(d + 2λ), L1 soft thresholding at λ/d.
+    if penalty is jaxreg.L2:
+        expected = jnp.sum(2 * (d * y) ** 2 / (d + 0.6) ** 3 * -2)
+    else:
+        w = jnp.sign(y) * jnp.maximum(jnp.abs(y) - 0.3 / d, 0)
+        expected = jnp.sum(2 * w * -jnp.sign(w) / d)
+    np.testing.assert_allclose(jax.grad(total)(0.3), expected, rtol=1e-6)
+    np.testing.assert_allclose(jax.jacfwd(total)(0.3), expected, rtol=1e-6)
+
+
 def test_derivative_with_respect_to_data_against_differences(diabetes):
     X, y = diabetes
 

@@ -21,6 +21,11 @@ def failed(report):
     return {r.property for r in report.failures}
 
 
+def broken(right, **members):
+    """A subclass with some members replaced."""
+    return type(f"{right.__name__}: {', '.join(members)}", (right,), members)
+
+
 # --- a wrong penalty -----------------------------------------------------------------------------------------------
 
 
@@ -152,6 +157,21 @@ PLANTED = [
     (QuadraticLam(0.7), {"scaling"}),
     (WrongLambdaMax(0.3), {"lambda_max"}),
     (NoValue(), {"value"}),
+    (broken(jaxreg.L2, curvature=lambda p, w: p.lam * jnp.ones_like(w))(0.7), {"curvature vs differences", "joint prox"}),
+    (broken(jaxreg.ElasticNet, terms=lambda p: jaxreg.ElasticNet.terms(p)[:1])(0.7, 0.4), {"terms add up", "joint prox"}),
+    (broken(jaxreg.L1, terms=lambda p: ())(0.3), {"terms add up"}),
+    (broken(jaxreg.L1, role="quadratic")(0.3), {"role", "joint prox"}),
+    (broken(jaxreg.L1, role="interval")(0.3), {"role"}),
+    (broken(jaxreg.L2, role="ridge")(0.3), {"role"}),
+    (broken(jaxreg.ElasticNet, role="soft")(0.7, 0.4), {"role"}),
+    (broken(jaxreg.Box, role="soft")(-0.5, 0.8), {"role", "joint prox"}),
+    (broken(jaxreg.Box, cone=True)(-0.5, 0.8), {"cone"}),
+    (broken(jaxreg.L2, covers=lambda p, w: False)(0.7), {"covers"}),
+    (broken(jaxreg.L1, leaf_free=staticmethod(lambda w, lam: w == w))(0.3), {"free"}),
+    (broken(jaxreg.L1, leaf_free=staticmethod(lambda w, lam: w != w))([0.3, 0.0, 1.2, 0.7]), {"free"}),
+    (broken(jaxreg.L1, leaf_support=staticmethod(lambda w, lam: w == w))(0.3), {"support"}),
+    (broken(jaxreg.L1, leaf_support=staticmethod(lambda w, lam: w != w))(0.3), {"support"}),
+    (broken(jaxreg.L2, leaf_support=staticmethod(lambda w, lam: w != w))(0.7), {"support"}),
 ]
 
 
@@ -205,6 +225,7 @@ def test_builtin_penalties_pass(case):
     assert row(report, "prox vs global oracle").status == "pass"
 
 
+@pytest.mark.slow  # what it runs is run piece by piece above
 def test_all_is_ok():
     report = verify.all()
     assert report.ok, "\n".join(map(str, report.failures))
@@ -275,6 +296,9 @@ class Concave(losses.SquaredError):
         (UnweightedMean(), {"value is the weighted sum"}),
         (DiagonalCurvature(), {"curvature vs autodiff", "curvature vs central differences"}),
         (Concave(), {"convex"}),
+        (broken(losses.Logistic, mean=lambda loss, eta: eta)(), {"mean"}),
+        (broken(losses.Multinomial, mean=lambda loss, eta: 2 * jax.nn.softmax(eta))(), {"mean"}),
+        (broken(losses.Multinomial, mean=lambda loss, eta: jnp.full_like(eta, 1 / 3))(), {"mean"}),
     ],
     ids=lambda x: type(x).__name__,
 )
@@ -326,6 +350,33 @@ def test_gradient_names_the_wrong_entry():
 def test_gradient_never_accepts_nan_or_infinity(bad):
     assert not verify.gradient(lambda w: jnp.sum(w), jnp.array([1.0, bad]), jnp.ones(2))
     assert not verify.gradient(lambda w: jnp.sum(w) * bad, lambda w: jnp.full_like(w, bad), jnp.ones(2))
+
+
+def test_gradient_sees_a_small_entry_beside_a_large_one():
+    scale = jnp.array([1e6, 1e-4])
+    wrong = verify.gradient(lambda w: jnp.sum(w * scale), jnp.array([1e6, 2e-4]), jnp.ones(2))
+    assert not wrong.ok
+    assert wrong.worst == "w[1]"
+    assert wrong.autodiff_error == pytest.approx(0.5)
+    # Rounding of the large entry is no error of the small one.
+    assert verify.gradient(lambda w: jnp.sum(w * scale), jnp.array([1e6, 1e-4 + 1e-8]), jnp.ones(2))
+
+
+def test_gradient_looks_at_a_second_point():
+    wrong = verify.gradient(lambda w: jnp.sum(w**2), lambda w: 7 * w, jnp.zeros(2))
+    assert not wrong.ok
+    assert wrong.worst.endswith("(nudged)")
+    # A pytree holds at one point only, and a point that is not finite is none.
+    assert verify.gradient(lambda w: jnp.sum(w**2), jnp.zeros(2), jnp.zeros(2))
+    edge = verify.gradient(lambda w: jnp.sum(jnp.where(w > 1.0005, jnp.nan, w**2)), lambda w: 2 * w, jnp.ones(2))
+    assert edge.ok, str(edge)
+
+
+def test_gradient_at_a_minimum_is_rounding_and_passes():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((50, 4)), rng.standard_normal(50)
+    best = np.linalg.lstsq(X, y, rcond=None)[0]
+    assert verify.gradient(lambda w: jnp.sum((X @ w - y) ** 2), lambda w: 2 * X.T @ X @ w - 2 * X.T @ y, jnp.asarray(best))
 
 
 def test_gradient_tolerance_is_the_callers():

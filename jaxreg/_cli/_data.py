@@ -234,6 +234,11 @@ def _frame(path: Path, suffix: str) -> Table:
         frame = pandas.read_parquet(path)
     else:
         frame = pandas.read_csv(path, sep="\t" if suffix == ".tsv" else ",")
+        # pandas renames the second of two equal names ("y.1") before anyone can see that they were equal.
+        header = pandas.read_csv(path, sep="\t" if suffix == ".tsv" else ",", header=None, nrows=1, dtype=str).iloc[0]
+        given = [str(name).strip() for name in header if isinstance(name, str)]
+        if len(given) == len(frame.columns) and len(set(given)) < len(given):
+            frame.columns = given
         header = str(frame.columns[0])
         separator = next((s for s in (";", "\t") if s in header), None)
         if len(frame.columns) == 1 and separator:

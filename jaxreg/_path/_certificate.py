@@ -44,7 +44,12 @@ class Certificate(NamedTuple):
 def free_columns(setup: Setup, X: Array, free: np.ndarray) -> Array:
     """The columns that carry no penalty: the intercept's ones, and those marked free."""
     ones = [jnp.ones((X.shape[0], 1), X.dtype)] if setup.intercept else []
-    return jnp.concatenate([*ones, X[:, free]], axis=1)
+    columns = X[:, free]
+    # Another basis of the same space, in which no column is small or nearly constant: a pseudo-inverse judges by size.
+    if setup.intercept:
+        columns = columns - jnp.mean(columns, axis=0)
+    size = jnp.sqrt(jnp.mean(columns**2, axis=0))
+    return jnp.concatenate([*ones, columns / jnp.where(size > 0, size, 1)], axis=1)
 
 
 def _blocks(curvature: Array, vector: bool) -> Array:
@@ -162,10 +167,13 @@ def certify(
             at = jnp.sum(t * nu * design.offset) - loss.conjugate(t * nu, y, v) - member.conjugate(t * dual)
             return jnp.where(jnp.isnan(at), -jnp.inf, at)
 
-        best = jnp.maximum(bound(jnp.ones_like(shrink)), bound(shrink))
+        plain, shrunk = bound(jnp.ones_like(shrink)), bound(shrink)
+        best = jnp.maximum(plain, shrunk)
+        # Where a cone is missed by rounding, shrinking to nothing is all that is left: a bound, but one that says nothing.
+        missed = jnp.isneginf(plain) & (shrink == 0)
         # Below zero only by rounding; the absolute value would show a broken bound instead of hiding it.
         gap = jnp.abs(value + member(u) - best) / null.loss
-        return Certificate(jnp.where(lam > 0, gap, jnp.nan), kkt, value)
+        return Certificate(jnp.where((lam > 0) & jnp.isfinite(best) & ~missed, gap, jnp.nan), kkt, value)
 
     return jax.lax.map(one, (lams, coef, intercept))
 

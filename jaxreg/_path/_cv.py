@@ -17,7 +17,7 @@ from .._warnings import ConvergenceWarning
 from ..losses import Loss, SquaredError
 from ._engine import Design, Setup, predictor
 from ._inputs import check_lams, check_problem, scope
-from ._path import Progress, as_path, fit_lanes, warn_if_not_converged
+from ._path import Progress, as_path, fit_lanes, separable_classes, warn_if_not_converged
 from ._result import Path, shown_rows
 
 RULES = ("min", "1se")
@@ -207,7 +207,7 @@ def cross_validate(
     """
     if rule not in RULES:
         raise ValueError(f"rule must be one of {RULES}, got {rule!r}")
-    with scope(X, y):
+    with scope(X):
         grid = check_lams(lams)
         problem = check_problem(
             X, y, penalty, loss=loss, intercept=intercept, standardize=standardize, sample_weight=sample_weight,
@@ -226,8 +226,9 @@ def cross_validate(
         sizes = held_out.sum(axis=1)
         mean, se = mean_and_error(errors, sizes)
         index_min = int(np.nanargmin(mean)) if np.isfinite(mean).any() else 0
-        gap, kkt, _ = (x[1:] for x in fits.certificate)
-        fold_converged = np.where(np.isnan(gap), kkt, gap) <= fits.tol
+        gap, kkt, value = (x[1:] for x in fits.certificate)
+        endless = separable_classes(problem.setup, np.asarray(fits.lams), value, float(fits.null.loss))
+        fold_converged = (np.where(np.isnan(gap), kkt, gap) <= fits.tol) & (kkt <= np.sqrt(fits.tol)) & ~endless
         out = np.asarray if problem.as_numpy else jnp.asarray
         if not problem.setup.intercept:
             fold_intercept = jnp.zeros((*errors.shape, problem.setup.columns), dtype)

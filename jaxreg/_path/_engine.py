@@ -26,6 +26,7 @@ class Design(NamedTuple):
     X: Float[Array, "n p"]
     y: Array  # (n,) or (n, targets); classes as numbers
     offset: Array  # of the linear predictor's shape
+    free: Array  # (p,) bool: features that carry no penalty
     lower: Array | None  # bounds on the coefficients, original scale
     upper: Array | None
 
@@ -80,17 +81,18 @@ class Fit(NamedTuple):
     overflow: Array  # the support filled the working set: the answer needs a larger bucket
 
 
-def scales(setup: Setup, X: Array, v: Array) -> tuple[Array, Array]:
-    """Weighted column means (0 without intercept) and standard deviations (1 unless standardising, or constant)."""
+def scales(setup: Setup, X: Array, v: Array, free: Array) -> tuple[Array, Array]:
+    """Weighted column means (0 without intercept) and standard deviations (1 unless standardising, or constant).
+
+    A feature without a penalty may be scaled as one likes: it always is, so that no tolerance depends on its unit.
+    """
     total = jnp.sum(v)
     mean = v @ X / total
     center = mean if setup.intercept else jnp.zeros_like(mean)
-    if not setup.standardize:
-        return center, jnp.ones_like(mean)
     spread = jnp.sqrt(v @ (X - mean) ** 2 / total)
     # A constant column has a spread of rounding size; dividing by that would make noise a feature.
     constant = spread <= 16 * jnp.finfo(X.dtype).eps * jnp.sqrt(v @ X**2 / total)
-    return center, jnp.where(constant, 1.0, spread)
+    return center, jnp.where(constant | ~(free | setup.standardize), 1.0, spread)
 
 
 def predictor(setup: Setup, Z: Array, coef: Array, intercept: Array, offset: Array) -> Array:
@@ -104,7 +106,7 @@ def prepare(setup: Setup, design: Design, weights: Float[Array, "lanes n"]) -> L
     """Centre, scale and, for squared error without a working set, the Gram matrices, lane by lane."""
 
     def one(v: Array) -> Lane:
-        center, scale = scales(setup, design.X, v)
+        center, scale = scales(setup, design.X, v, design.free)
         if not _has_gram(setup, design.X.shape[1]):
             return Lane(v, center, scale, None)
         Z = (design.X - center) / scale

@@ -27,14 +27,9 @@ class Problem(NamedTuple):
     as_numpy: bool  # answers go back as NumPy arrays
 
 
-def is_jax(*values: Any) -> bool:
-    """Whether any of the inputs is a jax array, which then sets the dtype."""
-    return any(isinstance(v, jax.Array) for v in values)
-
-
-def scope(*values: Any) -> contextlib.AbstractContextManager[Any]:
-    """float64 for NumPy input (float32 stays), the ambient precision for jax arrays."""
-    return contextlib.nullcontext() if is_jax(*values) else x64_scope()
+def scope(X: Any) -> contextlib.AbstractContextManager[Any]:
+    """float64 where X is no jax array (NumPy's float32 stays float32), the ambient precision where it is."""
+    return contextlib.nullcontext() if isinstance(X, jax.Array) else x64_scope()
 
 
 def check_problem(
@@ -50,7 +45,6 @@ def check_problem(
     penalty_factor: Any,
     lower: Any,
     upper: Any,
-    feature_names: Any = None,
 ) -> Problem:
     """Validate everything and build the problem; called inside the precision scope."""
     loss = SquaredError() if loss is None else loss
@@ -58,7 +52,7 @@ def check_problem(
         raise TypeError(f"loss must be one of jaxreg.losses, such as losses.Logistic(), got {loss!r}")
     if not isinstance(penalty, Penalty):
         raise TypeError(f"penalty must be a jaxreg penalty such as jaxreg.L1(), got {penalty!r}")
-    as_numpy = not is_jax(X, y)
+    as_numpy = not isinstance(X, jax.Array)
     X = _numbers(X, "X")
     y = _numbers(y, "y")
     if X.ndim != 2:
@@ -73,11 +67,8 @@ def check_problem(
     dtype = X.dtype if np.issubdtype(X.dtype, np.floating) else jnp.result_type(float)
     if dtype not in (jnp.float32, jnp.float64):
         dtype = jnp.float32
-    _finite(X, "X", feature_names)
-    _finite(y, "y", None)
-    loss.check_targets(y)
-    if not loss.classification and np.all(np.ptp(np.asarray(y), axis=0) == 0) and offset is None:
-        raise ValueError(f"y is constant ({np.asarray(y).ravel()[0]:g} in all {n} rows): there is nothing to explain")
+    _finite(X, "X")
+    _finite(y, "y")
     outputs = loss.outputs(y) if (loss.vector or y.ndim == 2) else None
     setup = Setup(loss, bool(intercept), bool(standardize), outputs, p)
     shape = setup.shape(p)
@@ -86,6 +77,11 @@ def check_problem(
         raise ValueError(f"sample_weight must be >= 0, but {(weights < 0).sum()} entries are negative")
     if (weights > 0).sum() < 2:
         raise ValueError("sample_weight: fewer than two rows have a positive weight")
+    seen = np.asarray(y)[weights > 0]
+    loss.check_targets(seen)
+    if not loss.classification and np.all(np.ptp(seen, axis=0) == 0) and (offset is None or np.ptp(np.asarray(offset)) == 0):
+        among = f"all {n} rows" if len(seen) == n else f"all {len(seen)} rows of positive weight"
+        raise ValueError(f"y is constant ({seen.ravel()[0]:g} in {among}): there is nothing to explain")
     eta_shape = (n,) if outputs is None else (n, outputs)
     shift = np.zeros(eta_shape) if offset is None else _vector(offset, "offset", eta_shape)
     low, up = _bounds(lower, upper, p, outputs)
@@ -107,6 +103,7 @@ def check_problem(
         jnp.asarray(X, dtype),
         jnp.asarray(y, dtype),
         jnp.asarray(shift, dtype),
+        jnp.asarray(free),
         None if low is None else jnp.asarray(low, dtype),
         None if up is None else jnp.asarray(up, dtype),
     )
@@ -127,14 +124,14 @@ def _numbers(x: Any, name: str) -> Any:
     return array
 
 
-def _finite(x: Any, name: str, names: Any) -> None:
+def _finite(x: Any, name: str) -> None:
     bad = ~np.isfinite(np.asarray(x))
     if not bad.any():
         return
     if bad.ndim == 1:
         raise ValueError(f"{name} has {bad.sum()} NaN or infinite values (first in row {int(np.argmax(bad))}); remove or impute them")
     counts = bad.sum(axis=0)
-    columns = [f"column {names[j] if names is not None else j}: {counts[j]}" for j in np.flatnonzero(counts)]
+    columns = [f"column {j}: {counts[j]}" for j in np.flatnonzero(counts)]
     shown = ", ".join(columns[:5]) + (f", … ({len(columns)} columns)" if len(columns) > 5 else "")
     raise ValueError(f"{name} has NaN or infinite values ({shown}); remove or impute them")
 
@@ -143,7 +140,7 @@ def _vector(x: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
     array = np.asarray(_numbers(x, name), dtype=float)
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
-    _finite(array, name, None)
+    _finite(array, name)
     return array
 
 
@@ -152,7 +149,7 @@ def _bounds(lower: Any, upper: Any, p: int, outputs: int | None) -> tuple[Any, A
         return None, None
     found = []
     for value, name, default in ((lower, "lower", -np.inf), (upper, "upper", np.inf)):
-        bound = np.asarray(default if value is None else value, dtype=float)
+        bound = np.asarray(default if value is None else _numbers(value, name), dtype=float)
         if bound.shape not in ((), (p,)):
             raise ValueError(f"{name} must be a number or have shape ({p},), got {bound.shape}")
         if np.isnan(bound).any() or (name == "lower" and (bound > 0).any()) or (name == "upper" and (bound < 0).any()):
@@ -168,7 +165,9 @@ def check_lams(lams: Any) -> int | np.ndarray:
         if lams < 1:
             raise ValueError(f"lams: the number of λ must be at least 1, got {lams}")
         return int(lams)
-    values = np.atleast_1d(np.asarray(lams, dtype=float))
+    if isinstance(lams, bool):
+        raise TypeError("lams must be a count or a list of values, got a bool")
+    values = np.atleast_1d(np.asarray(_numbers(lams, "lams"), dtype=float))
     if values.ndim != 1 or values.size == 0:
         raise ValueError(f"lams must be a count or a list of values, got shape {values.shape}")
     bad = ~np.isfinite(values) | (values < 0)

@@ -81,14 +81,14 @@ def minimise_quadratic(H: Array, h: Vector, penalised: Penalised, z: Vector, tol
     """``argmin ½zᵀHz − hᵀz + penalty(z)`` from a warm start, to a stationarity residual of ``tol``."""
     diagonal = jnp.diag(H)
     scale = jnp.where(diagonal > 0, diagonal, jnp.maximum(jnp.max(diagonal), jnp.finfo(H.dtype).tiny))
+    root = jnp.sqrt(scale)
     if penalised.penalty.separable:
         # The largest row sum bounds the spectral radius of the Jacobi-scaled matrix, so the steps are never too long.
-        root = jnp.sqrt(scale)
         steps = 1 / (scale * jnp.maximum(jnp.max(jnp.sum(jnp.abs(H) / root / root[:, None], axis=1)), 1))
     else:
         steps = 1 / jnp.maximum(jnp.max(jnp.sum(jnp.abs(H), axis=1)), jnp.finfo(H.dtype).tiny)
     # Cholesky needs a positive definite matrix where columns are duplicated; the bias this brings is undone by iterating.
-    jitter = 64 * h.size * jnp.finfo(H.dtype).eps * jnp.max(scale)
+    jitter = 64 * h.size * jnp.finfo(H.dtype).eps
 
     def objective(z: Vector) -> Any:
         return 0.5 * z @ (H @ z) - h @ z + penalised.value(z)
@@ -122,8 +122,9 @@ def minimise_quadratic(H: Array, h: Vector, penalised: Penalised, z: Vector, tol
                 real = chosen < h.size
                 block = H.at[chosen[:, None], chosen].get(mode="fill", fill_value=0)
                 block += curvature.at[chosen[:, None], chosen].get(mode="fill", fill_value=0)
-                factor = jax.scipy.linalg.cho_factor(block + jnp.diag(jnp.where(real, jitter, 1.0)))
-                move = jax.scipy.linalg.cho_solve(factor, -slope.at[chosen].get(mode="fill", fill_value=0))
+                unit = root.at[chosen].get(mode="fill", fill_value=1)  # to a unit diagonal, so that no column's scale matters
+                factor = jax.scipy.linalg.cho_factor(block / unit / unit[:, None] + jnp.diag(jnp.where(real, jitter, 1.0)))
+                move = jax.scipy.linalg.cho_solve(factor, -slope.at[chosen].get(mode="fill", fill_value=0) / unit) / unit
                 move = jnp.where(real & jnp.isfinite(move), move, 0)
                 return jnp.zeros_like(z).at[chosen].add(move, mode="drop")
 
@@ -189,12 +190,12 @@ def minimise(smooth: Smooth, penalised: Penalised, z: Vector, tol: Any, *, quadr
     def total(z: Vector) -> Any:
         return smooth.value(z) + penalised.value(z)
 
-    def unfinished(carry: tuple[Vector, Vector, Any, Any, Any]) -> Any:
-        _, _, best, stalled, count = carry
+    def unfinished(carry: tuple[Vector, Vector, Any, Any, Any, Any]) -> Any:
+        _, _, best, _, stalled, count = carry
         return (best > tol) & (stalled < 3) & (count < _OUTER) & jnp.isfinite(best)
 
-    def body(carry: tuple[Vector, Vector, Any, Any, Any]) -> tuple[Vector, Vector, Any, Any, Any]:
-        z, champion, best, stalled, count = carry
+    def body(carry: tuple[Vector, Vector, Any, Any, Any, Any]) -> tuple[Vector, Vector, Any, Any, Any, Any]:
+        z, champion, best, lowest, stalled, count = carry
         H, slope = smooth.hessian(z), smooth.grad(z)
         # A quadratic model is the truth for squared error; elsewhere it need not be solved better than it is true.
         inner_tol = 0.5 * tol if quadratic else jnp.maximum(0.5 * tol, 1e-3 * best)
@@ -202,8 +203,11 @@ def minimise(smooth: Smooth, penalised: Penalised, z: Vector, tol: Any, *, quadr
         z = target if quadratic else line_search(z, slope, target)
         reached = penalised.residual(z, smooth.grad(z))
         better = reached < best
-        stalled = jnp.where(reached < 0.7 * best, 0, stalled + 1)
-        return z, jnp.where(better, z, champion), jnp.where(better, reached, best), stalled, count + 1
+        value = lowest if quadratic else total(z)
+        progress = (reached < 0.7 * best) | (value < lowest - 64 * eps * jnp.abs(lowest))
+        stalled = jnp.where(progress, 0, stalled + 1)
+        best = jnp.where(better, reached, best)
+        return z, jnp.where(better, z, champion), best, jnp.minimum(value, lowest), stalled, count + 1
 
     def line_search(z: Vector, slope: Vector, target: Vector) -> Vector:
         value = total(z)
@@ -218,6 +222,7 @@ def minimise(smooth: Smooth, penalised: Penalised, z: Vector, tol: Any, *, quadr
         return jnp.where(t == 1, target, z + t * (target - z))  # at t = 1 the target's exact zeros survive
 
     start = penalised.residual(z, smooth.grad(z))
-    first = (z, z, start, jnp.zeros((), int), jnp.zeros((), int))
-    _, z, reached, _, steps = jax.lax.while_loop(unfinished, body, first)
+    lowest = jnp.zeros((), z.dtype) if quadratic else total(z)
+    first = (z, z, start, lowest, jnp.zeros((), int), jnp.zeros((), int))
+    _, z, reached, _, _, steps = jax.lax.while_loop(unfinished, body, first)
     return z, reached, steps

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from .._dtypes import is_number
 from .._penalties import Penalty
 from .._warnings import ConvergenceWarning
 from ..losses import Loss, SquaredError
@@ -78,7 +79,7 @@ def path(
       penalty_factor: (p,) multiplies the penalty feature by feature; 0 leaves a feature unpenalised. Never rescaled.
       lower, upper: bounds on the coefficients (original scale), lower <= 0 <= upper; numbers or (p,).
       tol: on the relative gap, or the residual where no gap is defined; default 1e-10 in float64, 1e-5 in float32.
-      max_nonzeros: stop after the first chunk of λ in which more coefficients than this are nonzero.
+      max_nonzeros: stop after the first chunk of λ in which more coefficients than this are nonzero (not for ridge).
       progress: called with (done, total) as chunks of λ finish.
 
     Returns:
@@ -102,7 +103,7 @@ def path(
     >>> (fit.coef + 0.0).round(12).tolist()  # orthogonal columns: soft thresholding at λ/4
     [[1.0, 0.0], [2.0, 0.0]]
     """
-    with scope(X, y):
+    with scope(X):
         grid = check_lams(lams)
         problem = check_problem(
             X, y, penalty, loss=loss, intercept=intercept, standardize=standardize, sample_weight=sample_weight,
@@ -119,6 +120,10 @@ def fit_lanes(problem: Problem, weights: Any, grid: Any, tol: float | None, prog
     setup, design, penalty = problem.setup, problem.design, problem.penalty
     dtype = design.X.dtype
     weights = jnp.asarray(np.asarray(weights), dtype)
+    if tol is not None and not (is_number(tol) and np.ndim(tol) == 0 and np.isfinite(tol) and tol > 0):
+        raise ValueError(f"tol must be a number > 0, got {tol!r}")
+    if max_nonzeros is not None and max_nonzeros < 1:
+        raise ValueError(f"max_nonzeros must be at least 1, got {max_nonzeros}")
     tol = float(tol if tol is not None else (1e-10 if dtype == jnp.float64 else 1e-5))
     lanes = prepare(setup, design, weights)
     A = free_columns(setup, design.X, problem.free)
@@ -129,7 +134,9 @@ def fit_lanes(problem: Problem, weights: Any, grid: Any, tol: float | None, prog
     if isinstance(setup.loss, SquaredError) and design.lower is None:
         a = _ridge.strengths(penalty, setup.shape(design.X.shape[1]), dtype)
     if a is not None:
-        whole = -(-len(lams) // _chunk(len(lams))) * _chunk(len(lams))
+        if max_nonzeros is not None:
+            raise ValueError("max_nonzeros: ridge has no zero coefficients, so that there is nothing to stop at; leave it out")
+        whole = -(-len(lams) // _CHUNK) * _CHUNK
         padded = _ridge.fit(setup, design, lanes, a, jnp.asarray(_part(lams, 0, whole)))
         answers: Any = [np.asarray(x)[:, : len(lams)] for x in padded]
         ridge = _ridge.Ridge(*answers)
@@ -140,7 +147,7 @@ def fit_lanes(problem: Problem, weights: Any, grid: Any, tol: float | None, prog
         ridge = None
         coef, intercept = _follow(problem, lanes, null, lams, tol, progress, max_nonzeros)
         lams = lams[: coef.shape[1]]
-    chunk = _chunk(len(lams))
+    chunk = _CHUNK
 
     def certified(lane: int, start: int) -> Certificate:
         part = [_part(x, start, chunk) for x in (lams, coef[lane], intercept[lane])]
@@ -164,28 +171,49 @@ def _follow(
     # The gap is of the residual's first order at worst; aiming four digits below tol costs a Newton step or none.
     aim = jnp.asarray(max(1e-4 * tol, 64 * float(jnp.finfo(dtype).eps)), dtype)
     unit = null.size
-    total, chunk = len(lams), _chunk(len(lams))
-    coefs, intercepts = [], []
+    steps, wanted = _stepping_stones(np.asarray(lams), float(null.lambda_max))
+    total, chunk = len(steps), _CHUNK
+    coefs, intercepts, found = [], [], 0
     for start in range(0, total, chunk):
-        part = jnp.asarray(_part(lams, start, chunk))
+        part = jnp.asarray(_part(steps, start, chunk))
         moved, fit = advance(setup, design, lanes, problem.penalty, part, points, unit, aim)
         while setup.bucket < p and sizes.index(setup.bucket) + 1 < len(sizes) and bool(jnp.any(fit.overflow)):
             setup = setup._replace(bucket=sizes[sizes.index(setup.bucket) + 1])
             moved, fit = advance(setup, design, lanes, problem.penalty, part, points, unit, aim)
         points = moved
-        kept = min(chunk, total - start)
-        coefs.append(np.asarray(fit.coef)[:, :kept])
-        intercepts.append(np.asarray(fit.intercept)[:, :kept])
+        kept = np.flatnonzero(wanted[start : start + chunk])
+        coefs.append(np.asarray(fit.coef)[:, kept])
+        intercepts.append(np.asarray(fit.intercept)[:, kept])
+        found += len(kept)
         if progress:
-            progress(start + kept, total)
-        if max_nonzeros is not None and (coefs[-1][0] != 0).reshape(kept, -1).sum(axis=1).max() > max_nonzeros:
+            progress(found, len(lams))
+        nonzeros = (coefs[-1][0] != 0).sum(axis=tuple(range(1, coefs[-1][0].ndim)))
+        if max_nonzeros is not None and nonzeros.max(initial=0) > max_nonzeros:
             break
     return np.concatenate(coefs, axis=1), np.concatenate(intercepts, axis=1)
 
 
-def _chunk(count: int) -> int:
-    """λ a compiled call: the same for every grid, so that another number of λ is no other program."""
-    return 1 if count == 1 else _CHUNK
+def _stepping_stones(lams: np.ndarray, largest: float) -> tuple[np.ndarray, np.ndarray]:
+    """(λ to pass through, which of them were asked for): no step down by more than a factor of 3.
+
+    A far jump starts Newton's method and the working set far from their answer. The way there from the null model is
+    short: ten stones for five orders of magnitude.
+    """
+    out: list[float] = []
+    wanted: list[bool] = []
+    before = largest if np.isfinite(largest) else float(lams[0])
+    for lam in lams:
+        # λ = 0 is approached until what is left of the penalty is small beside everything else.
+        goal = max(float(lam), 1e-6 * largest) if np.isfinite(largest) else float(lam)
+        if 0 < goal < before:
+            count = int(np.ceil(np.log(before / goal) / np.log(3.0) - 1e-9))
+            stones = np.geomspace(before, goal, count + 1)[1:-1] if lam > 0 else np.geomspace(before, goal, count + 1)[1:]
+            out.extend(stones)
+            wanted.extend([False] * len(stones))
+        out.append(float(lam))
+        wanted.append(True)
+        before = min(before, float(lam)) if lam > 0 else 0.0
+    return np.asarray(out, lams.dtype), np.asarray(wanted)
 
 
 def _part(rows: Any, start: int, size: int) -> Any:
@@ -217,8 +245,12 @@ def as_path(problem: Problem, fits: Fits, penalty: Penalty, *, reordered: bool =
     null_loss = float(fits.null.loss)
     coefficients = tuple(range(1, coef.ndim))
     certified = np.where(np.isnan(gap) & np.isfinite(coef).all(coefficients), kkt, gap)
-    certified, separable = _flag_separable(setup, lams, value, null_loss, certified)
-    reason = separable or fits.reason or ("λ = 0 has no duality gap: nothing bounds the dual" if np.isnan(gap).any() else None)
+    separable = separable_classes(setup, lams, value, null_loss)
+    certified = np.where(separable, np.inf, certified)
+    if separable.any():
+        reason = "λ = 0 has no solution: the classes are separable and the coefficients diverge"
+    else:
+        reason = fits.reason or (_no_bound(lams[np.isnan(gap)]) if np.isnan(gap).any() else None)
     arrays: dict[str, Any] = {
         "lams": lams,
         "coef": coef,
@@ -226,7 +258,8 @@ def as_path(problem: Problem, fits: Fits, penalty: Penalty, *, reordered: bool =
         "gap": gap,
         "kkt": kkt,
         "nonzeros": (coef != 0).sum(coefficients),
-        "converged": np.isfinite(certified) & (certified <= fits.tol),
+        # A gap within tol beside a residual far from it would be a broken certificate, not a solution.
+        "converged": (certified <= fits.tol) & (kkt <= np.sqrt(fits.tol)),
         "deviance_ratio": 1 - value / null_loss,
         "loss_value": value,
     }
@@ -248,12 +281,15 @@ def as_path(problem: Problem, fits: Fits, penalty: Penalty, *, reordered: bool =
     )
 
 
-def _flag_separable(setup: Setup, lams: Any, value: Any, null_loss: float, certified: Any) -> tuple[Any, str | None]:
-    """Without a penalty, classes that are fitted perfectly have their minimiser at infinity, however small the gradient."""
-    endless = (lams == 0) & (value < 1e-6 * null_loss) & setup.loss.classification
-    if not endless.any():
-        return certified, None
-    return np.where(endless, np.inf, certified), "λ = 0 has no solution: the classes are separable and the coefficients diverge"
+def _no_bound(lams: Any) -> str:
+    if (lams == 0).all():
+        return "λ = 0 has no duality gap: nothing bounds the dual"
+    return "no dual point is feasible to rounding, so that there is no bound; the stationarity residual decides"
+
+
+def separable_classes(setup: Setup, lams: Any, value: Any, null_loss: float) -> Any:
+    """Where, without a penalty, classes are fitted perfectly: the minimiser is at infinity, however small the gradient."""
+    return (lams == 0) & (value < 1e-6 * null_loss) & setup.loss.classification
 
 
 def path_formula(problem: Problem, penalty: Penalty) -> str:
@@ -267,7 +303,7 @@ def warn_if_not_converged(result: Path, what: str = "path") -> None:
     """Say aloud which λ did not converge."""
     missed = ~np.asarray(result.converged)
     if missed.any():
-        worst = np.nanmax(np.where(np.isnan(result.gap), result.kkt, result.gap)[missed]) if missed.any() else np.nan
+        worst = np.nanmax(np.where(np.isnan(result.gap), result.kkt, result.gap)[missed])
         lams = np.asarray(result.lams)[missed]
         warnings.warn(
             f"{what}: {missed.sum()} of {missed.size} λ did not reach tol={result.tol:g} (worst {worst:.1e}, largest such "

@@ -31,8 +31,9 @@ class Path:
       gap_reason: why the gap is NaN, or None.
       reordered: whether the λ were passed in another order than they are returned.
       loo, gcv, df: (L,) exact leave-one-out error, generalised cross-validation (both mean squared errors) and effective
-        degrees of freedom; None but for ridge (L2 with squared error). Leave-one-out is None under ``standardize``, whose
-        scale would have to be computed anew for each case.
+        degrees of freedom; None but for ridge (L2 with squared error, no bounds, every feature penalised). A case is left out
+        of the sum, its divisor (n, 2n) and λ staying as they are. Leave-one-out is None under ``standardize``, whose scale
+        would have to be computed anew for each case.
     """
 
     lams: Any

@@ -334,6 +334,7 @@ class Separable(Penalty):
         With ``wide``, leaves of half precision are taken to float32 first: sums of squares overflow or lose digits there.
         """
         leaves, treedef = jax.tree.flatten(params)
+        refuse_nothing(leaves)
         names = [f.name for f in _fields(self) if not f.metadata.get("static")]
         columns = [_tree.broadcast_prefix(getattr(self, n), params, n, own_leaf=True) for n in names]
         out = []
@@ -354,6 +355,7 @@ class Separable(Penalty):
         return self._map(lambda w, *s: self.leaf_grad(w, *s), zeros, params)
 
     def prox(self, params: PyTree, step: Any = 1.0) -> PyTree:
+        check_numbers("step", step, lambda s: s >= 0, ">= 0")
         steps = _tree.broadcast_prefix(step, params, "step", own_leaf=True)
         return self._map(lambda w, t, *s: self.leaf_prox(w, t, *s), lambda leaf: leaf, params, steps)
 
@@ -395,6 +397,13 @@ def check_numbers(name: str, value: Any, valid: Callable[[np.ndarray], Any], dom
             first = np.asarray(leaf)[bad].ravel()[0] if np.ndim(leaf) else leaf
             count = f" ({int(bad.sum())} of {bad.size} entries)" if bad.size > 1 else ""
             raise ValueError(f"{name} must be {domain}, got {first}{count}")
+
+
+def refuse_nothing(leaves: list[Any]) -> None:
+    """Parameters of which none can be penalised are a mistake, not a penalty of zero: integers are no parameters."""
+    if leaves and not any(is_penalised_leaf(leaf) for leaf in leaves):
+        kinds = sorted({str(getattr(leaf, "dtype", type(leaf).__name__)) for leaf in leaves})
+        raise TypeError(f"params has no floating-point leaf to penalise, only {', '.join(kinds)}; convert with .astype(float)")
 
 
 def coefficient(prefix: str, lam: Any) -> str:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Scalar
 
 from .. import _tree
 from .._dtypes import is_penalised_leaf
-from ._base import Penalty, PyTree, Strength, UnknownOperation, coefficient, safe_sqrt, static, zeros
+from ._base import Penalty, PyTree, Strength, UnknownOperation, check_numbers, coefficient, refuse_nothing, safe_sqrt, static, zeros
 
 
 def shrink(norms: Float[Array, " groups"], threshold) -> Float[Array, " groups"]:
@@ -74,6 +74,7 @@ class GroupLasso(Penalty):
     def _bind(self, params: PyTree) -> tuple[list[Any], list[np.ndarray | None], Any, Array, Any]:
         """(leaves, ids or None for leaves left alone, treedef, weights, lam)."""
         leaves, treedef = jax.tree.flatten(params)
+        refuse_nothing(leaves)
         prefix = _tree.broadcast_prefix(self.groups.value, params, "groups")
         ids: list[np.ndarray | None] = []
         for leaf, group in zip(leaves, prefix, strict=True):
@@ -130,6 +131,7 @@ class GroupLasso(Penalty):
     def prox(self, params: PyTree, step: Any = 1.0) -> PyTree:
         if not jax.tree_util.treedef_is_leaf(jax.tree.structure(step)) or jnp.ndim(step) != 0:
             raise UnknownOperation("GroupLasso: prox needs one step for all parameters; a group norm has no diagonal metric")
+        check_numbers("step", step, lambda s: s >= 0, ">= 0")
         bound = leaves, ids, _, weights, lam = self._bind(params)
         norms = self._norms(leaves, ids, weights.size, weights.dtype)
         threshold = jnp.asarray(step, weights.dtype) * lam * weights

@@ -25,10 +25,14 @@ from jaxtyping import Scalar
 
 from .._dtypes import cast, is_number, is_penalised_leaf
 from ._base import Penalty, PyTree, Strength, UnknownOperation, total, zero_or_inf
+from ._place import Around
 
 
 def add(first: Penalty, second: Penalty) -> Penalty:
     """``first + second``, flattened; a zero penalty adds nothing."""
+    if isinstance(first, Around) and isinstance(second, Around) and first.center is second.center:
+        # Joined while the centre is one object: under jit its two copies would no longer be known to agree.
+        return Around(add(first.penalty, second.penalty), first.center)
     summands = tuple(p for term in (first, second) for p in (term.summands if isinstance(term, Sum) else (term,)))
     kept = tuple(p for p in summands if p.terms())
     if len(kept) == 1:
@@ -155,25 +159,10 @@ class Sum(Penalty):
                 t.conjugate(jax.tree.map(lambda u, c: u if c else jnp.zeros_like(u), dual, c)) for t, c in zip(terms, covers, strict=True)
             ]
             return total([*own, *jax.tree.leaves(uncovered)])
-        quadratics = [t for t in terms if t.role == "quadratic"]
-        rest = [t for t in terms if t.role != "quadratic"]
-        if not quadratics and all(t.role in ("soft", "interval") and t.reference() is None for t in rest):
-            return _bounded_soft_conjugate(rest, dual)
-        if len(quadratics) != 1 or not rest or any(t.reference() is not None for t in terms):
+        if any(t.role not in ("soft", "quadratic", "interval") or t.reference() is not None for t in terms):
             pairs = [(a, b) for i, a in enumerate(terms) for b in terms[i + 1 :] if _overlap(a, b, dual)]
             raise _unknown("conjugate", *pairs[0])
-        others = rest[0] if len(rest) == 1 else Sum(tuple(rest))
-        # sup_w ⟨u, w⟩ − rest(w) − ½a·w² is attained at prox_rest(u/a, 1/a); without curvature it is rest's own.
-        curvature = quadratics[0].curvature(dual)
-        if not others.separable:
-            raise _unknown("conjugate", others, quadratics[0])
-        steps = jax.tree.map(lambda a: 1 / jnp.where(a > 0, a, 1), curvature)
-        best = others.prox(jax.tree.map(lambda u, s: u * s, dual, steps), steps)
-        value = total(jax.tree.map(lambda u, w: jnp.sum(u * w), dual, best)) - self(best)
-        curved = jnp.all(jnp.stack([jnp.all(a > 0) for a in jax.tree.leaves(curvature)]))
-        if len(rest) == 1:
-            return jnp.where(curved, value, others.conjugate(dual))
-        return jnp.where(curved, value, jnp.nan)
+        return _separable_conjugate(terms, dual)
 
     def _refuse_overlap(self, norms: list[Penalty], params: PyTree) -> None:
         for i, first in enumerate(norms):
@@ -188,10 +177,15 @@ def _reduce(function: Any, first: Any, rest: tuple[Any, ...]) -> Any:
     return first
 
 
-def _bounded_soft_conjugate(terms: list[Penalty], dual: PyTree) -> Scalar:
-    """``sup u·w − s|w|`` over lower <= w <= upper: concave and piecewise linear, so a bound or the point nearest 0."""
+def _separable_conjugate(terms: tuple[Penalty, ...], dual: PyTree) -> Scalar:
+    """``sup u·w − s|w| − ½a·w²`` over lower <= w <= upper, number by number.
+
+    With curvature the maximiser is the clipped ``soft(u, s)/a``. Without, the function is concave and piecewise linear: its
+    supremum is at a bound or at the point nearest 0.
+    """
     zero = jax.tree.map(jnp.zeros_like, dual)
-    slopes = [t.subdifferential(zero)[1] for t in terms if t.role == "soft"]
+    slopes = _added([t.subdifferential(zero)[1] for t in terms if t.role == "soft"], zero)
+    curvatures = _added([t.curvature(zero) for t in terms if t.role == "quadratic"], zero)
     ends = []
     for far in (-jnp.inf, jnp.inf):
         point = jax.tree.map(lambda u, far=far: jnp.full_like(u, far), dual)
@@ -199,19 +193,23 @@ def _bounded_soft_conjugate(terms: list[Penalty], dual: PyTree) -> Scalar:
             point = t.prox(point) if t.role == "interval" else point
         ends.append(point)
 
-    def supremum(u: Any, low: Any, up: Any, *slope: Any) -> Any:
-        s = sum(slope)
+    def supremum(u: Any, low: Any, up: Any, s: Any, a: Any) -> Any:
+        def at(w: Any) -> Any:
+            return u * w - s * jnp.abs(w) - 0.5 * a * w**2
+
+        best = jnp.sign(u) * jnp.maximum(jnp.abs(u) - s, 0) / jnp.where(a > 0, a, 1)
+        curved = at(jnp.clip(best, low, up))
         # At an infinite bound the slope there decides; 0·inf must not arise.
-        at_low = jnp.where(jnp.isinf(low), jnp.where(-u - s > 0, jnp.inf, -jnp.inf), u * low - s * jnp.abs(low))
-        at_up = jnp.where(jnp.isinf(up), jnp.where(u - s > 0, jnp.inf, -jnp.inf), u * up - s * jnp.abs(up))
-        middle = jnp.clip(0.0, low, up)
-        return jnp.sum(jnp.maximum(jnp.maximum(at_low, at_up), u * middle - s * jnp.abs(middle)))
+        at_low = jnp.where(jnp.isinf(low), jnp.where(-u - s > 0, jnp.inf, -jnp.inf), at(jnp.where(jnp.isinf(low), 0, low)))
+        at_up = jnp.where(jnp.isinf(up), jnp.where(u - s > 0, jnp.inf, -jnp.inf), at(jnp.where(jnp.isinf(up), 0, up)))
+        straight = jnp.maximum(jnp.maximum(at_low, at_up), at(jnp.clip(0.0, low, up)))
+        return jnp.sum(jnp.where(a > 0, curved, straight))
 
-    return total(jax.tree.map(supremum, dual, *ends, *slopes))
+    return total(jax.tree.map(supremum, dual, *ends, slopes, curvatures))
 
 
-def _masked(dual: PyTree, mask: PyTree) -> PyTree:
-    return jax.tree.map(lambda u, chosen: u if chosen else jnp.zeros_like(u), dual, mask)
+def _added(trees: list[PyTree], zero: PyTree) -> PyTree:
+    return jax.tree.map(lambda *parts: sum(parts[1:], start=parts[0]), zero, *trees)
 
 
 def _order(term: Penalty) -> int:

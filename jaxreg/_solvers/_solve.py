@@ -33,7 +33,8 @@ class Solution(NamedTuple):
     Attributes:
       params: the minimiser, of ``init``'s structure.
       value: the objective there.
-      optimality: distance from ``−∇loss`` to the penalty's subdifferential, over max(1, ‖∇loss(init)‖).
+      optimality: distance from ``−∇loss`` to the penalty's subdifferential, over ‖∇loss(init)‖, so that the scale of the
+        loss does not matter (an ``init`` where the loss alone is stationary sets an impossible unit; start elsewhere).
       converged: whether everything is finite and ``optimality`` is within ``tol``.
       steps: steps taken.
     """
@@ -138,7 +139,8 @@ def _run(loss: Any, penalty: Penalty, init: PyTree, args: Any, *, method: str, t
     # The iterations are not differentiated, their fixed point is.
     frozen = bind(*jax.lax.stop_gradient((penalty, args)))
     solver = METHODS[method]
-    unit = jnp.maximum(1.0, norm(jax.grad(frozen.smooth)(start)))
+    size = norm(jax.grad(frozen.smooth)(start))
+    unit = jnp.where(size > 0, size, 1.0)
     tol = jnp.where(jnp.isnan(tol), 1e-8 if unit.dtype == jnp.float64 else 1e-5, tol)
 
     def unfinished(carry: tuple[Any, Any, Any, Any]) -> Any:
@@ -155,7 +157,7 @@ def _run(loss: Any, penalty: Penalty, init: PyTree, args: Any, *, method: str, t
     problem = bind(penalty, args)
     params = _implicit(bind, jax.lax.stop_gradient(state.params), penalty, args)
     converged = jnp.isfinite(value) & (reached <= tol * unit)
-    return Solution(whole(params), problem.total(params), reached / unit, converged, steps)
+    return Solution(whole(params), problem.total(params), jnp.where(jnp.isfinite(value), reached / unit, jnp.nan), converged, steps)
 
 
 _compiled = jax.jit(_run, static_argnames=("loss", "method", "max_steps"))
@@ -194,7 +196,11 @@ def _implicit_jvp(bind: Callable[[Penalty, Any], Problem], primals: Any, tangent
     else:
 
         def gmres(linear: Callable[[Any], Any], x: Any) -> Any:
-            return jax.scipy.sparse.linalg.gmres(linear, x, restart=64)[0]
+            tol = 1e-3 * float(jnp.finfo(x.dtype).eps) ** 0.5
+            found = jax.scipy.sparse.linalg.gmres(linear, x, tol=tol, restart=64, maxiter=100)[0]
+            # A derivative that the iteration did not reach is no derivative.
+            missed = jnp.linalg.norm(linear(found) - x) > 1e3 * tol * jnp.linalg.norm(x)
+            return jnp.where(missed, jnp.nan, found)
 
         moved = jax.lax.custom_linear_solve(matvec, right, solve=gmres, transpose_solve=gmres)
     return solution, unravel(-moved)

@@ -133,6 +133,11 @@ def check_classes(y: Any, name: str, most: int | None = None) -> int:
         raise ValueError(f"{name}: y holds the single class {labels.tolist()}; at least two are needed")
     if most and labels[-1] >= most:
         raise ValueError(f"{name}: y must hold the classes 0 … {most - 1}, but holds {int(labels[-1])}")
+    absent = sorted(set(range(int(labels[-1]) + 1)) - set(labels.astype(int).tolist()))
+    if absent:
+        raise ValueError(
+            f"{name}: y has no row of class {absent[0]}, though classes up to {int(labels[-1])}; code them 0, 1, … without a hole"
+        )
     return int(labels[-1]) + 1
 
 

@@ -52,18 +52,35 @@ def grad_against_autodiff(s: Subject, derived: bool) -> Finding:
     return Finding(found.error, found.tolerance, found.where, derived)
 
 
-def grad_against_differences(s: Subject) -> Finding:
+def _stencil(s: Subject) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points, the scale of a difference's step there, and where such a difference meets no kink."""
     points = s.inside
     size = np.abs(points).max(axis=1)
     # A point of size 1e-3 needs a step of that size: norms bend with radius 1e-3 there.
     scale = np.broadcast_to(np.where(size > 0, size, 1)[:, None], points.shape)
-    differences = central_differences(s.value, points, scale)
     step = tolerances.DIFFERENCE_STEP * scale
     # A difference straddles a kink where the point is smooth and a point between is not: leave those to the one-sided rows.
     smooth = s.support(points) & (np.sign(points + step) == np.sign(points - step) if not s.p.smooth else True)
+    return points, scale, smooth
+
+
+def grad_against_differences(s: Subject) -> Finding:
+    points, scale, smooth = _stencil(s)
+    differences = central_differences(s.value, points, scale)
     smooth &= np.isfinite(differences) if not s.p.finite else True
     analytic = s.grad(points)
     errors = _gap(analytic, differences) / _largest(analytic)[:, None]
+    return worst(errors, tolerances.DIFFERENCE, lambda i, j: s.at(points[i], j), smooth)
+
+
+def curvature_against_differences(s: Subject) -> Finding:
+    """The Hessian's diagonal against differences of the gradient, each coordinate of its own."""
+    points, scale, smooth = _stencil(s)
+    curvature, columns = s.curvature(points), []
+    for j in range(s.n):
+        columns.append(central_differences(lambda x, j=j: s.grad(x)[:, j], points, scale, [j])[:, 0])
+    differences = np.stack(columns, axis=1)
+    errors = _gap(curvature, differences) / _largest(curvature)[:, None]
     return worst(errors, tolerances.DIFFERENCE, lambda i, j: s.at(points[i], j), smooth)
 
 
@@ -115,16 +132,41 @@ def subdifferential_against_slopes(s: Subject) -> Finding:
     return worst(errors, tolerances.ONE_SIDED, lambda i: f"u = {s.at(u[i])} at {s.at(x[i])}")
 
 
-def smooth_has_no_kinks(s: Subject) -> Finding:
-    """The slopes to both sides agree at zeros and wherever else the penalty may bend."""
-    points = s.kinks
+def _bends(s: Subject, points: np.ndarray) -> np.ndarray:
+    """How much the slopes to both sides of each coordinate differ."""
     step = tolerances.ONE_SIDED_STEP * np.maximum(1, np.abs(points).max(axis=1))
     start, scale = s.value(points), _largest(s.grad(points))
     columns = []
     for row in np.eye(s.n):
         above, below = s.value(points + step[:, None] * row), s.value(points - step[:, None] * row)
         columns.append(np.abs((above - start) - (start - below)) / step / scale)
-    return worst(np.stack(columns, axis=1), tolerances.ONE_SIDED, lambda i, j: s.at(points[i], j))
+    return np.stack(columns, axis=1)
+
+
+def smooth_has_no_kinks(s: Subject) -> Finding:
+    """The slopes to both sides agree at zeros and wherever else the penalty may bend."""
+    return worst(_bends(s, s.kinks), tolerances.ONE_SIDED, lambda i, j: s.at(s.kinks[i], j))
+
+
+def support_is_smooth(s: Subject) -> Finding:
+    """Where ``support`` is true the slopes to both sides agree.
+
+    It is true everywhere for a smooth penalty and, for any other, somewhere among random points, in each coordinate:
+    false everywhere would excuse the gradient from all comparisons.
+    """
+    points = np.concatenate([s.inside, s.kinks])
+    # Norms bend with the radius of the point: keep curvature times step below the tolerance.
+    points = points[np.all((points == 0) | (np.abs(points) > 0.05), axis=1)]
+    smooth = s.support(points)
+    if s.p.smooth:
+        missing = ~smooth
+    else:
+        drawn = s.scattered[:-1]
+        drawn = drawn[np.isfinite(s.value(drawn))]
+        nowhere = ~s.support(drawn).any(axis=0) if len(drawn) else np.zeros(s.n, bool)
+        missing = np.broadcast_to(nowhere, smooth.shape)
+    errors = np.where(missing, np.inf, _bends(s, points))
+    return worst(errors, tolerances.ONE_SIDED, lambda i, j: s.at(points[i], j), smooth | missing)
 
 
 def same_under_transformations(s: Subject) -> Finding:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._dtypes import x64_scope
+from .._penalties import UnknownOperation
 from ..losses import Loss
 from . import _tolerances as tolerances
 from ._duality import compare_suprema
@@ -26,7 +27,8 @@ def loss(l: Loss) -> Report:  # noqa: E741
 
     Gradient and curvature go through ``l.grad`` and ``l.curvature``, with and without sample weights (zeros among them), and
     are compared with autodiff and with central differences; the value with ``Σ cᵢ·ℓᵢ`` written out; the conjugate with a
-    global search of ``sup_η ⟨u, η⟩ − ℓ(η)``; convexity with midpoints. All in float64.
+    global search of ``sup_η ⟨u, η⟩ − ℓ(η)``; convexity with midpoints; the mean with the slope, which vanishes where the
+    target is what is expected. All in float64.
 
     Args:
       l: a loss; its reduction does not matter.
@@ -61,6 +63,7 @@ def loss(l: Loss) -> Report:  # noqa: E741
         }
         name = type(l).__name__
         rows = [judge(name, key, check, required=True) for key, check in checks.items()]
+        rows.append(judge(name, "mean", bench.mean))
     return Report(tuple(rows))
 
 
@@ -197,6 +200,23 @@ class _Bench:
                     np.where(np.isfinite(found), 0, np.inf), tolerances.SAME, lambda i, k, *_, name=name: f"{name}, {self.case(k)}"
                 )
         return Finding(0.0, tolerances.SAME)
+
+    def mean(self) -> Finding:
+        """``∂ℓ(mean(η), η)/∂η = 0`` or, with classes, ``Σ_k mean(η)_k·∂ℓ(k, η)/∂η = 0`` and the mean sums to 1."""
+        if type(self.loss).mean is Loss.mean:
+            raise UnknownOperation(f"{type(self.loss).__name__} defines no mean")
+        eta = jnp.asarray(self.eta.reshape(-1, *self.eta.shape[2:]))
+        means = self.loss.mean(eta)
+        if np.shape(means) != eta.shape:
+            raise ValueError(f"mean(η) has shape {np.shape(means)} for η of shape {eta.shape}")
+        if self.loss.vector:
+            slopes = [self.loss.pointwise_grad(eta, jnp.full(len(eta), k)) for k in range(_CLASSES)]
+            left = sum(np.asarray(means)[:, k, None] * np.asarray(slope) for k, slope in enumerate(slopes))
+            left = np.concatenate([left, np.sum(means, axis=1, keepdims=True) - 1], axis=1)
+        else:
+            left = np.asarray(self.loss.pointwise_grad(eta, means))
+        errors = np.abs(left) / max(1, float(np.abs(means).max()))
+        return worst(errors, tolerances.FORMULA, lambda i, *_: f"η = {np.asarray(eta)[i]}, mean {np.asarray(means)[i]}")
 
     def transformed(self) -> Finding:
         """Compiled and batched against eager calls of value, gradient and curvature."""

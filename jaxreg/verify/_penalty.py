@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from .._dtypes import x64_scope
 from .._penalties import Penalty
+from . import _claims as claims
 from . import _derivatives as derivatives
 from . import _duality as duality
 from . import _proximal as proximal
@@ -20,7 +21,9 @@ def penalty(p: Penalty, params: Any = None) -> Report:
 
     Gradients are compared with ``jax.grad`` and with central differences; the prox with a global search of
     ``argmin_z ½‖z − v‖² + step·p(z)`` at several steps; the conjugate with a search of ``sup_w ⟨u, w⟩ − p(w)``; the
-    subdifferential with one-sided slopes. The searches see nothing of the penalty but its value. All in float64.
+    subdifferential with one-sided slopes. The searches see nothing of the penalty but its value. What it claims for sums
+    (``terms``, ``role``, ``cone``, ``covers``, ``free``) is held against values and against the prox of its sums with
+    ``L2``, ``L1`` and ``Box``. All in float64.
 
     Args:
       p: any penalty, a user's own included.
@@ -49,6 +52,7 @@ def penalty(p: Penalty, params: Any = None) -> Report:
             "value in float32": derivatives.value_in_float32,
             "grad vs autodiff": lambda s: derivatives.grad_against_autodiff(s, has_derived_gradient(p)),
             "grad vs central differences": derivatives.grad_against_differences,
+            "curvature vs differences": derivatives.curvature_against_differences,
             "grad at kinks is finite": derivatives.grad_is_finite_at_kinks,
             "grad at kinks is a subgradient": derivatives.grad_is_a_subgradient,
             "subdifferential vs one-sided slopes": derivatives.subdifferential_against_slopes,
@@ -56,11 +60,21 @@ def penalty(p: Penalty, params: Any = None) -> Report:
             "stationary at prox": proximal.prox_is_stationary,
             **{name: lambda _, check=check: check() for name, check in proximal.prox_at_extreme_strengths(s).items()},
             "lambda_max": duality.lambda_max_is_sharp,
+            "support": derivatives.support_is_smooth,
+            "free": claims.free_is_untouched,
+            "covers": claims.covers_what_it_touches,
+            "terms add up": claims.terms_add_up,
             "jit and vmap": derivatives.same_under_transformations,
             "vmap over λ": duality.path_members_batch,
         }
         if p.finite:
             checks["scaling"] = duality.scaling_is_linear
+        if p.role:
+            checks["role"] = claims.role_is_right
+        if p.cone:
+            checks["cone"] = claims.cone_is_scalable
+        if p.role or p.separable:
+            checks["joint prox"] = claims.joint_prox_against_oracle
         if p.smooth:
             checks["smooth"] = derivatives.smooth_has_no_kinks
         if p.separable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from . import _tolerances as tolerances
 from ._report import Finding, worst
 from ._search import box_minimum, grid_around, line_minimum
 from ._subject import STEPS, Subject, batched
+
+Values = Callable[[np.ndarray], np.ndarray]  # of vectors in an array (…, n)
 
 
 def asked(s: Subject) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -22,12 +25,16 @@ def asked(s: Subject) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def prox_against_oracle(s: Subject) -> Finding:
-    v, steps, z = asked(s)
+    return against_oracle(s, *asked(s), s.values)
+
+
+def against_oracle(s: Subject, v: np.ndarray, steps: np.ndarray, z: np.ndarray, values: Values) -> Finding:
+    """Claimed proxes z, at v, of the function ``values``: the subject's own or, if as separable and convex, another."""
     if s.separable_oracle:
-        return _by_coordinates(s, v, steps, z)
+        return _by_coordinates(s, v, steps, z, values)
 
     def objective(rows: np.ndarray, t: np.ndarray) -> np.ndarray:
-        return 0.5 * np.sum((t - v[rows, None]) ** 2, axis=2) + steps[rows, None] * s.values(t)
+        return 0.5 * np.sum((t - v[rows, None]) ** 2, axis=2) + steps[rows, None] * values(t)
 
     radius = 2 * np.maximum(np.abs(v).max(axis=1), np.max(np.abs(z), axis=1, initial=0, where=np.isfinite(z))) + 2
     count = 13 if s.n == 4 else 25
@@ -39,7 +46,7 @@ def prox_against_oracle(s: Subject) -> Finding:
     return worst(errors, 1.0, lambda i: f"v = {s.at(v[i])}, step {steps[i]:g}: prox {s.at(z[i])}, oracle {s.at(best[i])}")
 
 
-def _by_coordinates(s: Subject, v: np.ndarray, steps: np.ndarray, z: np.ndarray) -> Finding:
+def _by_coordinates(s: Subject, v: np.ndarray, steps: np.ndarray, z: np.ndarray, values: Values) -> Finding:
     """One number at a time, with the others where the prox put them: each may carry a strength of its own."""
     own = np.tile(np.eye(s.n, dtype=bool), (len(v), 1))
     others, step = np.repeat(z, s.n, axis=0), np.repeat(steps, s.n)
@@ -47,7 +54,7 @@ def _by_coordinates(s: Subject, v: np.ndarray, steps: np.ndarray, z: np.ndarray)
 
     def objective(rows: np.ndarray, t: np.ndarray) -> np.ndarray:
         moved = np.where(own[rows, None], t[..., None], others[rows, None])
-        return 0.5 * (t - center[rows, None]) ** 2 + step[rows, None] * s.values(moved)
+        return 0.5 * (t - center[rows, None]) ** 2 + step[rows, None] * values(moved)
 
     reference = np.zeros_like(center) if s.p.reference() is None else np.tile(s.centered(np.zeros((1, s.n)))[0], len(v))
     radius = 2 * np.maximum(np.abs(center), np.maximum(np.abs(reference), np.where(np.isfinite(claim), np.abs(claim), 0))) + 2

@@ -106,6 +106,10 @@ class Subject:
         return batched(jax.grad(self.value_of))
 
     @functools.cached_property
+    def curvature(self) -> Callable[..., np.ndarray]:
+        return batched(lambda x: self.flat.flat(self.p.curvature(self.tree(x))))
+
+    @functools.cached_property
     def prox(self) -> Callable[..., np.ndarray]:
         return batched(self.prox_of)
 

@@ -20,9 +20,9 @@ SAME = 128 * _EPS
 # float32 against float64 on the same inputs: some hundred roundings, in float32.
 SINGLE = 256 * _EPS32
 
-# Central differences with a step h = eps^(1/3) times the point's scale r: truncation h²·f'''/6 and rounding eps·f/h are
-# both eps^(2/3) for values of order r. At r = 1e-3 a value that is computed as a difference of numbers of order 1 (log cosh)
-# loses the factor 1e3; ten more for the constants.
+# Central differences (of a value or, for curvatures, of a gradient) with a step h = eps^(1/3) times the point's scale r:
+# truncation h²·f'''/6 and rounding eps·f/h are both eps^(2/3) for values of order r. At r = 1e-3 a value that is computed as
+# a difference of numbers of order 1 (log cosh) loses the factor 1e3; ten more for the constants.
 DIFFERENCE_STEP = _EPS ** (1 / 3)
 DIFFERENCE = 1e4 * _EPS ** (2 / 3)
 
@@ -49,6 +49,9 @@ ABOVE, BELOW = 1e-6, 1e-3
 # verify.gradient takes any function, whose third derivative may be some thousand times its gradient's scale.
 USER_AUTODIFF = 1e-9
 USER_DIFFERENCE = 1e4 * _EPS ** (2 / 3)
+# How far its second point lies: a thousandth is far above the difference step (6e-6), so that what vanishes at the first
+# point shows, and near enough to be finite where the first one is.
+NUDGE = 1e-3
 
 # A thousand optimizer steps against NumPy: errors of eps each add up, and Adam divides by √v.
 TRAJECTORY = 1e3 * FORMULA
