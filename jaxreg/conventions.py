@@ -24,7 +24,7 @@ import numpy as np
 
 from . import losses
 from ._penalties import L1, L2, ElasticNet, Penalty, Zero
-from ._penalties._base import check_numbers
+from ._penalties._arithmetic import check_numbers
 
 
 class Problem(NamedTuple):

@@ -1,4 +1,4 @@
-"""Published numbers, as data with their sources."""
+"""Published numbers, as data with their sources; and the made data that several test files share."""
 
 import numpy as np
 
@@ -21,3 +21,12 @@ LOO_X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 LOO_Y = np.array([0.0, -1.0, 1.0, 3.0])
 LOO_LAMS = np.array([0.001, 0.1, 1.0, 10.0, 1000.0])
 LOO_ERRORS = np.array([8.96416931, 6.59763314, 3.875, 3.83870968, 3.88829726])
+
+
+def made(n, p, seed=0, noise=1.0):
+    """Correlated columns with means, six of them with an effect."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p)) @ (np.eye(p) + 0.3 * rng.normal(size=(p, p)) / np.sqrt(p)) + rng.normal(size=p)
+    w = np.zeros(p)
+    w[: min(p, 6)] = rng.normal(size=min(p, 6)) * 2
+    return X, X @ w + 1.5 + noise * rng.normal(size=n)

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from . import _l1, _l2
-from ._base import Penalty, Separable, Strength, check_numbers, coefficient
+from ._arithmetic import check_numbers, coefficient
+from ._base import Penalty, Separable, Strength
 
 
 def split(lam, l1_ratio):

@@ -11,7 +11,8 @@ from jaxtyping import Array, Float, Scalar
 
 from .. import _tree
 from .._dtypes import is_penalised_leaf
-from ._base import Penalty, PyTree, Strength, UnknownOperation, check_numbers, coefficient, refuse_nothing, safe_sqrt, static, zeros
+from ._arithmetic import check_numbers, coefficient, refuse_nothing, safe_sqrt, zeros
+from ._base import Penalty, PyTree, Strength, UnknownOperation, static
 
 
 def shrink(norms: Float[Array, " groups"], threshold) -> Float[Array, " groups"]:

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._dtypes import is_concrete, is_number
-from ._base import Penalty, Separable, Strength, check_numbers
+from ._arithmetic import check_numbers
+from ._base import Penalty, Separable, Strength
 
 
 def value(w: Float[Array, "..."], lower, upper) -> Float[Array, "..."]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._base import Separable, Strength, weighted_sum
+from ._arithmetic import weighted_sum
+from ._base import Separable, Strength
 
 
 def value(w: Float[Array, "..."], lam) -> Float[Array, "..."]:

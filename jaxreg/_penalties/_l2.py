@@ -5,7 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._base import Separable, Strength, weighted_sum, zero_or_inf
+from ._arithmetic import weighted_sum, zero_or_inf
+from ._base import Separable, Strength
 
 
 def value(w: Float[Array, "..."], lam) -> Float[Array, "..."]:

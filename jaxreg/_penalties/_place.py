@@ -11,7 +11,8 @@ from jaxtyping import Scalar
 
 from .. import _tree
 from .._dtypes import cast, is_penalised_leaf
-from ._base import Penalty, PyTree, Strength, UnknownOperation, static, total, zero_or_inf, zeros
+from ._arithmetic import total, zero_or_inf, zeros
+from ._base import Penalty, PyTree, Strength, UnknownOperation, static
 
 
 class _Wrapper(Penalty):

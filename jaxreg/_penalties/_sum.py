@@ -24,7 +24,8 @@ import numpy as np
 from jaxtyping import Scalar
 
 from .._dtypes import cast, is_number, is_penalised_leaf
-from ._base import Penalty, PyTree, Strength, UnknownOperation, total, zero_or_inf
+from ._arithmetic import total, zero_or_inf
+from ._base import Penalty, PyTree, Strength, UnknownOperation
 from ._place import Around
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._base import Penalty, Separable, Strength, zero_or_inf
+from ._arithmetic import zero_or_inf
+from ._base import Penalty, Separable, Strength
 
 
 class Zero(Separable):

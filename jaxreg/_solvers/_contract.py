@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from .._penalties import Penalty, UnknownOperation
-from .._penalties._base import norm
+from .._penalties._arithmetic import norm
 
 PyTree = Any
 

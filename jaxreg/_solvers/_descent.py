@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from .._penalties._base import norm
+from .._penalties._arithmetic import norm
 from ._contract import Info, Problem
 
 PyTree = Any

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from .. import _tree
 from .._dtypes import is_concrete, is_number, is_penalised_leaf
 from .._penalties import Penalty
-from .._penalties._base import norm
+from .._penalties._arithmetic import norm
 from .._warnings import ConvergenceWarning
 from . import _fista
 from ._contract import Problem, along

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._penalties import L1, L2, Box, NonNegative, Penalty, UnknownOperation
-from .._penalties._base import total
+from .._penalties._arithmetic import total
 from . import _tolerances as tolerances
 from ._proximal import Values, against_oracle
 from ._report import Finding, worst

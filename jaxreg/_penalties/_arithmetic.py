@@ -1,0 +1,85 @@
+"""Arithmetic that the penalties share: checks of numbers, formulas as text, norms with derivatives at zero."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Scalar
+
+from .._dtypes import accumulator, is_concrete, is_number, is_penalised_leaf
+
+PyTree = Any
+
+
+def check_numbers(name: str, value: Any, valid: Callable[[np.ndarray], Any], domain: str) -> None:
+    """Refuse numbers outside a domain. Tracers pass, and so does what other code puts in a pytree's place."""
+    if isinstance(value, str):
+        raise TypeError(f"{name} must be {domain}, got the string {value!r}")
+    for leaf in jax.tree.leaves(value):
+        if not is_number(leaf) or not is_concrete(leaf):
+            continue
+        if np.iscomplexobj(leaf):
+            raise TypeError(f"{name} must be real, got {leaf!r}")
+        bad = ~np.asarray(valid(np.asarray(leaf)))
+        if np.any(bad):
+            first = np.asarray(leaf)[bad].ravel()[0] if np.ndim(leaf) else leaf
+            count = f" ({int(bad.sum())} of {bad.size} entries)" if bad.size > 1 else ""
+            raise ValueError(f"{name} must be {domain}, got {first}{count}")
+
+
+def refuse_nothing(leaves: list[Any]) -> None:
+    """Parameters of which none can be penalised are a mistake, not a penalty of zero: integers are no parameters."""
+    if leaves and not any(is_penalised_leaf(leaf) for leaf in leaves):
+        kinds = sorted({str(getattr(leaf, "dtype", type(leaf).__name__)) for leaf in leaves})
+        raise TypeError(f"params has no floating-point leaf to penalise, only {', '.join(kinds)}; convert with .astype(float)")
+
+
+def coefficient(prefix: str, lam: Any) -> str:
+    """What stands before a sum: ``λ·``, ``0.5·``, ``λ·0.5·``, or ``λ·lam·`` where lam is no single number."""
+    factors = [prefix] if prefix else []
+    if is_number(lam) and np.ndim(lam) == 0 and is_concrete(lam):
+        if float(lam) != 1.0 or not prefix:
+            factors.append(f"{float(lam):g}")
+    else:
+        factors.append("lam")
+    return "·".join(factors) + "·"
+
+
+def weighted_sum(prefix: str, lam: Any, term: str) -> str:
+    """``λ·0.5·Σ|w|``, or ``λ·Σ lam_j·|w|`` where every number has its own strength."""
+    if is_number(lam) and np.ndim(lam):
+        return f"{prefix}·Σ lam_j·{term}" if prefix else f"Σ lam_j·{term}"
+    return f"{coefficient(prefix, lam)}Σ{term}"
+
+
+def zeros(leaf: Any) -> Any:
+    """A zero gradient for a leaf that is not penalised; None for what is no array at all."""
+    if not is_number(leaf) or jnp.issubdtype(jnp.asarray(leaf).dtype, jax.dtypes.extended):
+        return None  # PRNG keys are arrays, but no numbers
+    return jnp.zeros_like(jnp.asarray(leaf))
+
+
+def zero_or_inf(u: Array) -> Array:
+    """The conjugate of the zero function: 0 at 0, +inf elsewhere."""
+    return jnp.where(u == 0, 0.0, jnp.inf).astype(u.dtype)
+
+
+def total(values: PyTree) -> Scalar:
+    """The sum of a pytree of scalars; 0 for an empty one."""
+    return functools.reduce(jnp.add, jax.tree.leaves(values) or [jnp.zeros(())])
+
+
+def norm(tree: PyTree) -> Scalar:
+    """The Euclidean norm over a whole pytree, in at least float32."""
+    return safe_sqrt(total([jnp.sum(accumulator(jnp.asarray(x)) ** 2) for x in jax.tree.leaves(tree)]))
+
+
+def safe_sqrt(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """√x with derivative 0 at 0 (plain sqrt gives inf there, and NaN once multiplied by 0)."""
+    positive = x > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1.0)), jnp.where(x == 0, 0.0, x))
