@@ -58,10 +58,12 @@ def sweep(
     if len(lengths) > 1:
         raise ValueError(f"lams: leaves have different lengths {sorted(lengths)}; give each the same leading axis")
     count = leaves[0].shape[0]
-    if count == 0 or (keys is not None and len(keys) == 0):
-        raise ValueError("there is nothing to sweep: lams or keys is empty")
+    if keys is not None and jnp.ndim(keys) == 0:
+        raise ValueError("keys must be several keys, such as jax.random.split(jax.random.key(0), 3), got one")
     if chunk is not None and chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}")
+    if count == 0 or (keys is not None and len(keys) == 0):
+        raise ValueError("there is nothing to sweep: lams or keys is empty")
     # λ and key vary together over one flat axis of runs, λ slowest.
     per_lam = 1 if keys is None else len(keys)
     runs = count * per_lam

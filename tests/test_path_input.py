@@ -3,6 +3,7 @@
 import inspect
 import warnings
 
+import jax
 import numpy as np
 import pytest
 
@@ -79,3 +80,9 @@ def test_boolean_and_integer_columns_are_computed_in_floating_point():
         a = jaxreg.path(X, y, jaxreg.L1(), lams=3)
     b = jaxreg.path(X.astype(float), y, jaxreg.L1(), lams=3)
     np.testing.assert_array_equal(a.coef, b.coef)
+
+
+def test_traced_data_are_refused_with_the_way_out():
+    X, y = made(30, 3)
+    with pytest.raises(TypeError, match="X is traced: paths look at their data"):
+        jax.jit(lambda X: jaxreg.path(X, y, jaxreg.L1()).coef)(X)

@@ -65,6 +65,7 @@ def test_solve_inside():
         (1.0, {}, "needs a leading axis"),
         ((jnp.ones(2), jnp.ones(3)), {}, r"different lengths \[2, 3\]"),
         (jnp.ones(0), {}, "nothing to sweep"),
+        (jnp.ones(2), {"keys": jax.random.key(0)}, "keys must be several keys"),
         (jnp.ones(2), {"chunk": 0}, "chunk must be at least 1"),
     ],
 )

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._dtypes import x64_scope
+from .._dtypes import is_concrete, x64_scope
 from .._penalties import Penalty
 from ..losses import Loss, SquaredError
 from ._certificate import facts
@@ -112,7 +112,9 @@ def check_problem(
 
 
 def _numbers(x: Any, name: str) -> Any:
-    """An array of numbers; text and objects are refused by column."""
+    """An array of numbers; text, objects and tracers are refused."""
+    if not is_concrete(x):
+        raise TypeError(f"{name} is traced: paths look at their data and choose programs by it. Call path outside jit, or use jaxreg.solve")
     if isinstance(x, jax.Array):
         array: Any = x
     else:
