@@ -139,6 +139,15 @@ def test_working_sets_for_wide_designs():
     np.testing.assert_allclose(fit.coef[9], peer.coef_, atol=1e-7)
 
 
+def test_l2_logistic_with_more_features_than_a_working_set_holds():
+    X, y = made(50, 1200)
+    labels = (y > np.median(y)).astype(int)
+    fit = jaxreg.path(X, labels, jaxreg.L2(), loss=losses.Logistic(), lams=[100.0, 1.0])
+    assert fit.gap.max() < 1e-10
+    peer = LogisticRegression(C=0.5, solver="lbfgs", tol=1e-12, max_iter=10_000).fit(X, labels)
+    np.testing.assert_allclose(fit.coef[1], peer.coef_[0], atol=1e-6)  # lbfgs's own accuracy
+
+
 # --- the certificate, recomputed from the definition ------------------------------------------------------------------------
 
 

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from .._penalties import Penalty
@@ -249,8 +248,7 @@ def _working_set(setup: Setup, design: Design, Z: Array, lane: Lane, penalty: Pe
         point, best, stalled, count = carry
         by_feature, needed, _ = violations(point)
         _, chosen = jax.lax.top_k(jnp.where(needed, jnp.inf, by_feature), bucket)
-        inner = setup._replace(bucket=bucket)
-        smooth = smooth_part(inner, design, Z[:, chosen], lane.weights, None)
+        smooth = smooth_part(setup, design, Z[:, chosen], lane.weights, None)
         penalised = Penalised(_take(penalty, chosen, point.coef.shape), setup.shape(bucket))
         z = jnp.concatenate([point.coef[chosen].ravel(), point.intercept])
         z, _, _ = minimise(smooth, penalised, z, 0.3 * tol, quadratic=isinstance(setup.loss, SquaredError))
@@ -282,10 +280,12 @@ def null_point(setup: Setup, p: int, lanes: int, dtype: Any) -> Point:
     )
 
 
-def buckets(setup_columns: int, p: int, separable: bool) -> list[int]:
-    """Working-set sizes to try in turn; the last holds every feature or is the largest that a dense Newton step allows."""
-    dense = max(1024 // setup_columns, 1)
-    if p <= dense or not separable:
+def buckets(columns: int, p: int, separable: bool) -> list[int]:
+    """Working-set sizes (features) to try in turn: all of them where a dense Newton step allows, else growing ones.
+
+    A penalty that is not separable has no restriction to some features; it is always solved whole.
+    """
+    if p * columns <= 1024 or not separable:
         return [p]
-    sizes = [size for size in (64 // setup_columns + 16, 256, 1024, 2048) if size * setup_columns <= 2048 and size < p]
-    return [*dict.fromkeys(sizes)] or [min(p, np.maximum(1, 2048 // setup_columns))]
+    most = max(2048 // columns, 1)
+    return sorted({min(size, most, p) for size in (64 // columns + 16, 256, 1024, 2048)})

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._dtypes import is_number
-from .._penalties import Penalty
+from .._penalties import L2, Penalty
 from .._warnings import ConvergenceWarning
 from ..losses import Loss, SquaredError
 from . import _ridge
@@ -130,10 +130,9 @@ def fit_lanes(problem: Problem, weights: Any, grid: Any, tol: float | None, prog
     null = null_model(setup, design, weights[0], lanes.scale[0], A, penalty)
     lams = np.asarray(default_grid(problem, null, grid) if isinstance(grid, int) else grid, dtype)
     no_gap = why_no_gap(setup, design, penalty)
-    a = None
-    if isinstance(setup.loss, SquaredError) and design.lower is None:
-        a = _ridge.strengths(penalty, setup.shape(design.X.shape[1]), dtype)
-    if a is not None:
+    a = None if design.lower is not None else _ridge.strengths(penalty, setup.shape(design.X.shape[1]), dtype)
+    ridge = None
+    if a is not None and isinstance(setup.loss, SquaredError):
         if max_nonzeros is not None:
             raise ValueError("max_nonzeros: ridge has no zero coefficients, so that there is nothing to stop at; leave it out")
         whole = -(-len(lams) // _CHUNK) * _CHUNK
@@ -143,8 +142,9 @@ def fit_lanes(problem: Problem, weights: Any, grid: Any, tol: float | None, prog
         coef, intercept = ridge.coef, ridge.intercept
         if progress:
             progress(len(lams), len(lams))
+    elif a is not None and setup.bucket < design.X.shape[1] and not setup.standardize:
+        coef, intercept = _follow_in_row_space(problem, weights, a, null, lams, tol, progress)
     else:
-        ridge = None
         coef, intercept = _follow(problem, lanes, null, lams, tol, progress, max_nonzeros)
         lams = lams[: coef.shape[1]]
     chunk = _CHUNK
@@ -191,6 +191,24 @@ def _follow(
         if max_nonzeros is not None and nonzeros.max(initial=0) > max_nonzeros:
             break
     return np.concatenate(coefs, axis=1), np.concatenate(intercepts, axis=1)
+
+
+def _follow_in_row_space(problem: Problem, weights: Any, a: Any, null: Null, lams: Any, tol: float, progress: Progress) -> tuple[Any, Any]:
+    """L2 with more features than a working set holds: none is ever zero, but w lies in the span of the rows.
+
+    With ``X/√a = R Qᵀ``, Q orthonormal, the penalty ``Σa·w²`` of ``w = Q u/√a`` is ``Σu²``, and the n columns of R take
+    the features' place.
+    """
+    design, setup = problem.design, problem.setup
+    Q, R = jnp.linalg.qr((design.X / jnp.sqrt(a)).T)
+    n = Q.shape[1]
+    reduced = problem._replace(
+        setup=setup._replace(bucket=n), design=design._replace(X=R.T, free=jnp.zeros(n, bool)), penalty=L2(1.0), free=np.zeros(n, bool)
+    )
+    lanes = prepare(reduced.setup, reduced.design, weights)
+    coef, intercept = _follow(reduced, lanes, null, lams, tol, progress, None)
+    back = np.asarray(Q) / np.sqrt(np.asarray(a))[:, None]
+    return np.einsum("pn,kln...->klp...", back, coef), intercept
 
 
 def _stepping_stones(lams: np.ndarray, largest: float) -> tuple[np.ndarray, np.ndarray]:
