@@ -35,7 +35,8 @@ def init(problem: Problem, params: PyTree) -> State:
     bent = jax.grad(problem.smooth)(along(params, slope, probe))
     change = jax.tree.map(jnp.subtract, bent, slope)
     curvature = jnp.sqrt(dot(change, change)) / jnp.maximum(probe * length, tiny)
-    # Twice the curvature met along one direction bounds the step from below for most problems; flat ones start at 1.
+    # The curvature along one direction is at most the Lipschitz constant, so 1/curvature may be too long already: a
+    # generous start, since backtracking only shortens it. Where no curvature is met it starts at 1.
     step = jnp.where((curvature > 0) & jnp.isfinite(curvature), 2 / jnp.where(curvature > 0, curvature, 1), 1.0)
     return State(params, params, jnp.ones_like(length), jnp.minimum(step, 1e6))
 

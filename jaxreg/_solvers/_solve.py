@@ -101,9 +101,9 @@ def solve(
     if not any(is_penalised_leaf(leaf) for leaf in jax.tree.leaves(init)):
         raise ValueError("init has no floating-point leaf to optimise")
     traced = not all(is_concrete(x) for x in jax.tree.leaves((penalty, init, args)))
+    arrays = all(is_number(leaf) for leaf in jax.tree.leaves(init))
     # Inside a transformation the surrounding program is compiled as a whole; a cache keyed by the loss could then hold
     # on to tracers that the loss closes over.
-    arrays = all(is_number(leaf) for leaf in jax.tree.leaves(init))
     run = _compiled if arrays and _hashable(loss) and not traced else _run
     tol = jnp.nan if tol is None else tol
     solution = run(loss, penalty, init, args, method=method, tol=tol, max_steps=max_steps)
