@@ -1,1 +1,14 @@
-"""One file for each claim: each prints PASS or FAIL with its figure."""
+"""Every claim about regularisation, shown: ``python -m experiments`` runs them all and writes one report.
+
+One file is one experiment. It is a module with ``TITLE``, ``CLAIM`` (one sentence), ``FORMULA`` (LaTeX), ``DISCUSSION`` and four functions:
+
+- ``data()`` draws or loads the data;
+- ``fit(data)`` returns a NamedTuple of everything jaxreg computed, drawn or not;
+- ``check(data, fit)`` yields a ``Check`` for each comparison with an independent figure (closed form, peer, published number);
+  the tests flip the sign of every field of the fit in turn, and some check must then fail;
+- ``figure(data, fit)`` draws the picture.
+
+A new experiment is such a file and one line in ``EXPERIMENTS``.
+"""
+
+EXPERIMENTS = ("ridge",)

@@ -1,0 +1,63 @@
+"""Runs experiments one by one; what an experiment raises fails that experiment alone."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import io
+import time
+import traceback
+from types import ModuleType
+from typing import NamedTuple
+
+from jaxreg._dtypes import x64_scope
+
+from . import _style
+from ._check import Check, Status
+
+
+class Result(NamedTuple):
+    """One experiment: what it claims, its checks, its picture (PNG), the seconds it took and the code that made it."""
+
+    name: str
+    title: str
+    claim: str
+    formula: str
+    discussion: str
+    checks: tuple[Check, ...]
+    picture: bytes
+    seconds: float
+    code: str
+
+    @property
+    def status(self) -> Status:
+        found = {check.status for check in self.checks}
+        return "FAIL" if "FAIL" in found else "PASS" if "PASS" in found else "not run"
+
+
+def load(name: str) -> ModuleType:
+    return importlib.import_module(f"{__package__}.{name}")
+
+
+def run(name: str) -> Result:
+    """Run one experiment, in float64 unless it asks for less."""
+    module = load(name)
+    start = time.perf_counter()
+    checks: tuple[Check, ...] = ()
+    picture = b""
+    try:
+        with x64_scope(), _style.style():
+            data = module.data()
+            fit = module.fit(data)
+            checks = tuple(module.check(data, fit))
+            buffer = io.BytesIO()
+            module.figure(data, fit).savefig(buffer, format="png", dpi=130)
+            picture = buffer.getvalue()
+    except ModuleNotFoundError as error:
+        checks += (Check("the experiment as a whole", f"{error.name} is not installed", "", "not run"),)
+    except Exception as error:  # one broken experiment must not hide the others: it is reported as failed
+        traceback.print_exc()
+        checks += (Check("the experiment as a whole", f"{type(error).__name__}: {error}", "no error", "FAIL"),)
+    seconds = time.perf_counter() - start
+    parts = module.TITLE, module.CLAIM, module.FORMULA, module.DISCUSSION
+    return Result(name, *parts, checks, picture, seconds, inspect.getsource(module))
