@@ -11,4 +11,4 @@ One file is one experiment. It is a module with ``TITLE``, ``CLAIM`` (one senten
 A new experiment is such a file and one line in ``EXPERIMENTS``.
 """
 
-EXPERIMENTS = ("loss", "gradient", "shrinkage", "sparsity", "ridge")
+EXPERIMENTS = ("loss", "gradient", "shrinkage", "sparsity", "elastic_net", "ridge", "logistic")

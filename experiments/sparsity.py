@@ -14,9 +14,7 @@ from . import _style
 from ._check import Check, against, agree, at_least, holds
 
 TITLE = "What L1 does"
-CLAIM = (
-    "L1 sets weights to exactly zero, but only a proximal step gets there; of a correlated pair it keeps one, and resampling changes which."
-)
+CLAIM = "L1 sets weights to exactly zero, but only a proximal step gets there; which of a correlated pair it favours is left to chance."
 FORMULA = r"w \leftarrow \mathrm{sign}(v) \, \max(|v| - \alpha\lambda, 0), \qquad v = w - \alpha \frac{\partial L}{\partial w}"
 DISCUSSION = (
     "Forty columns, of which six matter. A subgradient step adds λ·sign(w), which carries a weight past zero and back, for ever; the "
