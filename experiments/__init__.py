@@ -8,7 +8,10 @@ One file is one experiment. It is a module with ``TITLE``, ``CLAIM`` (one senten
   the tests flip the sign of every field of the fit in turn, and some check must then fail;
 - ``figure(data, fit)`` draws the picture.
 
+A common claim that the data refute stays in: its check is shown as FAIL, ``DISCUSSION`` says why, and ``REFUTED`` names it, so that the
+tests know it and the exit status is for what is new.
+
 A new experiment is such a file and one line in ``EXPERIMENTS``.
 """
 
-EXPERIMENTS = ("loss", "gradient", "shrinkage", "sparsity", "elastic_net", "ridge", "logistic")
+EXPERIMENTS = ("loss", "gradient", "shrinkage", "sparsity", "elastic_net", "l1_or_l2", "ridge", "logistic", "choosing_lambda")

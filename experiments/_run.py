@@ -28,11 +28,17 @@ class Result(NamedTuple):
     picture: bytes
     seconds: float
     code: str
+    refuted: tuple[str, ...] = ()
 
     @property
     def status(self) -> Status:
         found = {check.status for check in self.checks}
         return "FAIL" if "FAIL" in found else "PASS" if "PASS" in found else "not run"
+
+    @property
+    def surprises(self) -> list[Check]:
+        """The checks that fail although nothing says that they would."""
+        return [check for check in self.checks if check.status == "FAIL" and check.what not in self.refuted]
 
 
 def load(name: str) -> ModuleType:
@@ -60,4 +66,4 @@ def run(name: str) -> Result:
         checks += (Check("the experiment as a whole", f"{type(error).__name__}: {error}", "no error", "FAIL"),)
     seconds = time.perf_counter() - start
     parts = module.TITLE, module.CLAIM, module.FORMULA, module.DISCUSSION
-    return Result(name, *parts, checks, picture, seconds, inspect.getsource(module))
+    return Result(name, *parts, checks, picture, seconds, inspect.getsource(module), getattr(module, "REFUTED", ()))

@@ -14,12 +14,12 @@ def test_passes_and_a_flipped_sign_fails(name):
         data = module.data()
         fit = module.fit(data)
         checks = list(module.check(data, fit))
-        assert [check for check in checks if check.status == "FAIL"] == []
+        assert [check.what for check in checks if check.status == "FAIL"] == list(getattr(module, "REFUTED", ()))
         assert sum(check.status == "PASS" for check in checks) >= 3
         for field, value in fit._asdict().items():
             flipped = fit._replace(**{field: -np.asarray(value)})
-            found = {check.status for check in module.check(data, flipped)}
-            assert "FAIL" in found, f"{name}: no check sees the sign of {field}"
+            failed = {check.what for check in module.check(data, flipped) if check.status == "FAIL"}
+            assert failed - set(getattr(module, "REFUTED", ())), f"{name}: no check sees the sign of {field}"
         made = module.figure(data, fit)
     for axes in made.axes:
         named = axes.get_xlabel() or axes.get_ylabel()
