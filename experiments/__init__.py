@@ -14,4 +14,15 @@ tests know it and the exit status is for what is new.
 A new experiment is such a file and one line in ``EXPERIMENTS``.
 """
 
-EXPERIMENTS = ("loss", "gradient", "shrinkage", "sparsity", "elastic_net", "l1_or_l2", "ridge", "logistic", "choosing_lambda")
+EXPERIMENTS = (
+    "loss",
+    "gradient",
+    "shrinkage",
+    "sparsity",
+    "elastic_net",
+    "l1_or_l2",
+    "ridge",
+    "logistic",
+    "weight_decay",
+    "choosing_lambda",
+)
