@@ -67,7 +67,7 @@ def coupled(penalty: Penalty) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]
 
 
-def decoupled(penalty: Penalty, learning_rate: float | Schedule) -> optax.GradientTransformation:
+def decoupled(penalty: Penalty, learning_rate: float | jax.Array | Schedule) -> optax.GradientTransformation:
     """Decay apart from the gradient step, scaled by the learning rate (``adamw`` of optax and PyTorch).
 
     Put it last, after the learning rate: ``chain(adam(lr), decoupled(L2(lam), lr))`` is
@@ -75,7 +75,7 @@ def decoupled(penalty: Penalty, learning_rate: float | Schedule) -> optax.Gradie
 
     Args:
       penalty: any penalty with finite values.
-      learning_rate: the same number or optax schedule that the optimizer has.
+      learning_rate: the same number (traced or not, so it can be swept) or optax schedule that the optimizer has.
 
     Raises:
       TypeError: as :func:`coupled`, or ``learning_rate`` is neither a number nor a schedule.
@@ -90,7 +90,7 @@ def decoupled(penalty: Penalty, learning_rate: float | Schedule) -> optax.Gradie
     return _apart(penalty, learning_rate, "learning_rate", "decoupled")
 
 
-def fully_decoupled(penalty: Penalty, schedule: float | Schedule) -> optax.GradientTransformation:
+def fully_decoupled(penalty: Penalty, schedule: float | jax.Array | Schedule) -> optax.GradientTransformation:
     """Decay scaled by the schedule's multiplier only, not by the learning rate (the paper's AdamW, line 12).
 
     Put it last: ``chain(adam(lambda t: lr*eta(t)), fully_decoupled(L2(lam), eta))``. Equation:
@@ -114,7 +114,7 @@ def fully_decoupled(penalty: Penalty, schedule: float | Schedule) -> optax.Gradi
     return _apart(penalty, schedule, "schedule", "fully_decoupled")
 
 
-def _apart(penalty: Penalty, multiplier: float | Schedule, name: str, who: str) -> optax.GradientTransformation:
+def _apart(penalty: Penalty, multiplier: float | jax.Array | Schedule, name: str, who: str) -> optax.GradientTransformation:
     _check(penalty)
     if isinstance(multiplier, Penalty) or not (callable(multiplier) or (is_number(multiplier) and jnp.ndim(multiplier) == 0)):
         raise TypeError(f"{who}: {name} must be a number or a schedule (step count) -> number, got {multiplier!r}")
