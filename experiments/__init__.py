@@ -23,6 +23,7 @@ EXPERIMENTS = (
     "l1_or_l2",
     "ridge",
     "logistic",
+    "network",
     "weight_decay",
     "choosing_lambda",
 )
