@@ -67,7 +67,9 @@ def _print(say: Console, result: Result) -> None:
     say.print(text, style=COLORS[result.status])
     for check in result.checks:
         if check.status != "PASS":
-            say.print(f"         {check.status}: {check.what}: {check.measured} {check.required and f'(required {check.required})'}")
+            known = " as known and discussed" if check.what in result.refuted else ""
+            required = f" (required {check.required})" if check.required else ""
+            say.print(f"         {check.status}{known}: {check.what}: {check.measured}{required}", soft_wrap=True)
 
 
 if __name__ == "__main__":

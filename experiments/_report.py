@@ -30,7 +30,8 @@ def html(results: Sequence[Result]) -> str:
     environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
     return environment.get_template("_report.html.jinja").render(
         results=results,
-        failed=sum(result.status == "FAIL" for result in results),
+        checks=[check for result in results for check in result.checks],
+        surprises=sum(len(result.surprises) for result in results),
         seconds=sum(result.seconds for result in results),
         code_css=Markup(CODE.get_style_defs(".code")),
         versions=f"{versions}, Python {platform.python_version()}",
