@@ -116,7 +116,7 @@ def figure(data: Data, fit: Fit) -> Any:
     for j, name in enumerate(NAMES):
         left.plot(fit.lams, fit.coef[:, j], color=_style.COLORS[j], label=name)
     left.axhline(0, color="#555555", linewidth=1)
-    left.set_ylabel("weight (jobs, thousands, per sd)")
+    left.set_ylabel("weight (1,000 jobs per sd)")
     left.legend(fontsize=11)
     d = np.linalg.svd(data.X, compute_uv=False)
     right.plot(fit.lams, (d[0] ** 2 + fit.lams) / (d[-1] ** 2 + fit.lams), color=_style.BLUE)
