@@ -33,10 +33,12 @@ def optimality(problem, targets, coef, intercept):
 
 
 def logistic_regression(C, ratio):
-    """scikit-learn 1.8 dropped ``penalty`` in favour of ``l1_ratio`` alone."""
+    """scikit-learn 1.8 dropped ``penalty`` for ``l1_ratio`` alone; before, ``l1_ratio`` beside any but "elasticnet" warned."""
     version = tuple(int(part) for part in re.findall(r"\d+", sklearn.__version__)[:2])
-    names = {0.0: "l2", 1.0: "l1"}
-    extra = {"l1_ratio": ratio} if version >= (1, 8) else {"penalty": names.get(ratio, "elasticnet"), "l1_ratio": ratio}
+    extra = {"l1_ratio": ratio}
+    if version < (1, 8):
+        name = {0.0: "l2", 1.0: "l1"}.get(ratio, "elasticnet")
+        extra = {"penalty": name, "l1_ratio": ratio if name == "elasticnet" else None}
     if ratio == 0:
         return linear_model.LogisticRegression(C=C, solver="newton-cholesky", tol=1e-12, max_iter=1000, **extra)
     return linear_model.LogisticRegression(C=C, solver="saga", tol=1e-12, max_iter=200_000, random_state=0, **extra)
