@@ -23,10 +23,12 @@ app = typer.Typer(add_completion=False)
 def main(
     names: Annotated[list[str] | None, typer.Argument(help="Experiments to run; all of them when none is named.")] = None,
     show_list: Annotated[bool, typer.Option("--list", help="Show the experiments and their claims, run nothing.")] = False,
-    out: Annotated[Path, typer.Option(help="The report.")] = Path("report.html"),
-    pictures: Annotated[Path | None, typer.Option(help="A folder to write the pictures into as well, as PNG.")] = None,
+    out: Annotated[Path, typer.Option(dir_okay=False, writable=True, help="The report.")] = Path("report.html"),
+    pictures: Annotated[Path | None, typer.Option(file_okay=False, help="A folder to write the pictures into as well, as PNG.")] = None,
 ) -> None:
     """Show every claim about regularisation: run the experiments and write a report.
+
+    For example: python -m experiments, or python -m experiments ridge logistic --out two.html
 
     Exit status 1 if a check fails that is not known to.
     """
@@ -41,12 +43,16 @@ def main(
     if unknown:
         raise typer.BadParameter(f"no experiment is called {unknown[0]!r}; there are: {', '.join(EXPERIMENTS)}", param_hint="NAMES")
     for folder in filter(None, (out.parent, pictures)):
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise typer.BadParameter(f"cannot make the folder {folder}: {error.strerror}") from None
+    names = list(dict.fromkeys(names or EXPERIMENTS))
     results = []
     columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("", total=len(names or EXPERIMENTS))
-        for name in names or EXPERIMENTS:
+        task = bar.add_task("", total=len(names))
+        for name in names:
             bar.update(task, description=name)
             results.append(run(name))
             bar.advance(task)
@@ -67,7 +73,7 @@ def _print(say: Console, result: Result) -> None:
     say.print(text, style=COLORS[result.status])
     for check in result.checks:
         if check.status != "PASS":
-            known = " as known and discussed" if check.what in result.refuted else ""
+            known = " as known and discussed" if check.what in result.unconfirmed else ""
             required = f" (required {check.required})" if check.required else ""
             say.print(f"         {check.status}{known}: {check.what}: {check.measured}{required}", soft_wrap=True)
 

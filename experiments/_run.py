@@ -15,6 +15,9 @@ from jaxreg._dtypes import x64_scope
 from . import _style
 from ._check import Check, Status
 
+# What an experiment may do without: any other import that fails is a mistake.
+PEERS = ("sklearn", "torch")
+
 
 class Result(NamedTuple):
     """One experiment: what it claims, its checks, its picture (PNG), the seconds it took and the code that made it."""
@@ -28,7 +31,7 @@ class Result(NamedTuple):
     picture: bytes
     seconds: float
     code: str
-    refuted: tuple[str, ...] = ()
+    unconfirmed: tuple[str, ...] = ()
 
     @property
     def status(self) -> Status:
@@ -38,7 +41,7 @@ class Result(NamedTuple):
     @property
     def surprises(self) -> list[Check]:
         """The checks that fail although nothing says that they would."""
-        return [check for check in self.checks if check.status == "FAIL" and check.what not in self.refuted]
+        return [check for check in self.checks if check.status == "FAIL" and check.what not in self.unconfirmed]
 
 
 def load(name: str) -> ModuleType:
@@ -47,23 +50,29 @@ def load(name: str) -> ModuleType:
 
 def run(name: str) -> Result:
     """Run one experiment, in float64 unless it asks for less."""
-    module = load(name)
     start = time.perf_counter()
-    checks: tuple[Check, ...] = ()
+    module: ModuleType | None = None
+    checks: list[Check] = []
     picture = b""
     try:
+        module = load(name)
         with x64_scope(), _style.style():
             data = module.data()
             fit = module.fit(data)
-            checks = tuple(module.check(data, fit))
+            checks.extend(module.check(data, fit))
             buffer = io.BytesIO()
             module.figure(data, fit).savefig(buffer, format="png", dpi=130)
             picture = buffer.getvalue()
     except ModuleNotFoundError as error:
-        checks += (Check("the experiment as a whole", f"{error.name} is not installed", "", "not run"),)
+        if not error.name or error.name.split(".")[0] not in PEERS:
+            traceback.print_exc()
+            checks.append(Check("the experiment as a whole", str(error), "no error", "FAIL"))
+        else:
+            checks.append(Check("the experiment as a whole", f"{error.name} is not installed", "", "not run"))
     except Exception as error:  # one broken experiment must not hide the others: it is reported as failed
         traceback.print_exc()
-        checks += (Check("the experiment as a whole", f"{type(error).__name__}: {error}", "no error", "FAIL"),)
+        checks.append(Check("the experiment as a whole", f"{type(error).__name__}: {error}", "no error", "FAIL"))
     seconds = time.perf_counter() - start
-    parts = module.TITLE, module.CLAIM, module.FORMULA, module.DISCUSSION
-    return Result(name, *parts, checks, picture, seconds, inspect.getsource(module), getattr(module, "REFUTED", ()))
+    parts = (getattr(module, part, name if part == "TITLE" else "") for part in ("TITLE", "CLAIM", "FORMULA", "DISCUSSION"))
+    code = inspect.getsource(module) if module else ""
+    return Result(name, *parts, tuple(checks), picture, seconds, code, getattr(module, "UNCONFIRMED", ()))

@@ -64,7 +64,7 @@ def fit(data: Data) -> Fit:
 
 
 def check(data: Data, fit: Fit) -> Any:
-    what = "≡ scikit-learn's ElasticNet(alpha=λ, l1_ratio=α), 20 α × 5 λ"
+    what = "coefficients ≡ scikit-learn's ElasticNet(alpha=λ, l1_ratio=α), 20 α × 5 λ"
     yield against("sklearn.linear_model", what, lambda peer: _versus_sklearn(peer, what, data, fit))
     # On orthonormal columns (XᵀX = nI) twins of total s pay ½(1 − α)λ·s²/2 and λα|s|, so s = S(z, λα)/(1 + (1 − α)λ/2).
     z = data.orthonormal.T @ data.target / 50
@@ -77,9 +77,9 @@ def check(data: Data, fit: Fit) -> Any:
     yield at_most("wᵢ − wⱼ over theorem 1's bound, every pair, α and λ", _over_bound(data, fit), 1)
     kept = {name: int(np.sum(fit.coef[ratio, _best(data, fit)[ratio], :10] != 0)) for name, ratio in (("lasso", -1), ("net", HALF))}
     shown = f"{kept['lasso']} by the lasso, {kept['net']} at α = 0.5"
-    yield holds("of the ten columns that matter, kept at the best λ", shown, "more by the net", kept["net"] > kept["lasso"])
+    yield holds("of the ten columns that matter, kept at the λ of least test error", shown, "more by the net", kept["net"] > kept["lasso"])
     spread = [np.std(fit.coef[ratio, _best(data, fit)[ratio], :5]) for ratio in (HALF, -1)]
-    yield at_most("sd of the weights within the first group, α = 0.5 over lasso", spread[0] / spread[1], 0.5)
+    yield at_most("sd of the weights within the first group there, α = 0.5 over lasso", spread[0] / spread[1], 0.5)
     count = [np.mean(np.sum(fit.coef[ratio] != 0, axis=1)) for ratio in (0, -1)]
     yield at_most("mean number of nonzero weights over λ, lasso over α = 0.05", count[1] / count[0], 0.9)
 

@@ -144,7 +144,7 @@ def figure(data: Data, fit: Fit) -> Any:
     left.set_xlabel("width h of the central difference (log scale)")
     left.set_ylabel("relative error of the gradient (log scale)")
     left.legend(loc="upper center")
-    _style.title(left, "Differences: good to 4e-11, no better")
+    _style.title(left, "Differences: about ten digits at best")
     steps = np.arange(1, STEPS + 1)
     for (name, route), color, line in zip(_routes(fit).items(), (_style.SKY, _style.RED, _style.BLACK), ("-", "--", ":"), strict=True):
         width = {"-": 5.0, "--": 2.6, ":": 1.6}[line]

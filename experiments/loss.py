@@ -15,7 +15,7 @@ from . import _style
 from ._check import Check, against, agree, at_most, holds
 
 TITLE = "The loss"
-CLAIM = "A penalty trades fit for small weights: as λ grows the solution moves from least squares to zero, straight to an axis under L1."
+CLAIM = "A penalty trades fit for small weights: as λ grows the solution moves from least squares to zero, under L1 by way of an axis."
 FORMULA = r"\mathrm{Loss}(w) = \frac{1}{n} \|y - Xw\|^2 + \lambda \sum_j w_j^2 \qquad \text{or} \qquad \ldots + \lambda \sum_j |w_j|"
 DISCUSSION = (
     "Two features, so that everything can be drawn. At the solution the contour of the original loss touches the ball: the two gradients "
@@ -108,6 +108,14 @@ def check(data: Data, fit: Fit) -> Any:
     cosine = slope @ fit.ridge[BALL] / np.linalg.norm(slope) / np.linalg.norm(fit.ridge[BALL])
     yield at_most("cosine between ∂L/∂w and w where the contour touches the ball, plus 1", cosine + 1, 1e-12, ".1e")
     yield holds("second weight at the diamond's corner", f"{fit.lasso[DIAMOND][1]:g}", "exactly 0", fit.lasso[DIAMOND][1] == 0)
+    on_axis = np.asarray(fit.lasso)[:, 1] == 0
+    shown = f"0 at {on_axis.sum()} of 121 λ, then {np.abs(fit.lasso[-1][1]):.2f}"
+    yield holds(
+        "second weight under L1 as λ falls",
+        shown,
+        "0 first, and never again",
+        on_axis[0] and not on_axis[-1] and np.all(np.diff(on_axis.astype(int)) <= 0),
+    )
     rises = np.diff(fit.loss_at_lams[::-1]).min() > 0 > np.diff(fit.penalty_at_lams[::-1] / LAMS[::-1]).max()
     yield holds("as λ grows the original loss rises and Σw² falls", "yes" if rises else "no", "at all 120 steps", rises)
 
@@ -133,8 +141,8 @@ def figure(data: Data, fit: Fit) -> Any:
         axes.contour(W1, W2, original, levels=levels, colors=_style.GREY, linewidths=widths)
         axes.fill(*edge, color=_style.SKY, alpha=0.35)
         axes.plot(*edge, color=_style.BLUE, linewidth=1.8)
-        axes.plot(*path.T, color=_style.RED, label="solutions, λ from 0 to ∞")
-        axes.plot(*path[-1], "o", color=_style.BLACK, markersize=8, label="least squares")
+        axes.plot(*path.T, color=_style.RED, label="solutions, λ from 0.001 to 100")
+        axes.plot(*path[-1], "o", color=_style.BLACK, markersize=8, label="λ = 0.001: nearly least squares")
         axes.plot(*path[shown], "D", color=_style.RED, markersize=9, label=f"solution at λ = {LAMS[shown]:.2f}")
         axes.axhline(0, color="#555555", linewidth=0.8)
         axes.axvline(0, color="#555555", linewidth=0.8)

@@ -89,10 +89,15 @@ def check(data: Data, fit: Fit) -> Any:
     yield agree(f"gradient descent ≡ closed form, λ = {fit.lams[DESCENT]:.2g}", fit.descent, closed[DESCENT], 1e-6)
     yield against("sklearn.linear_model", "path ≡ scikit-learn's Ridge(alpha=λ)", lambda peer: _versus_sklearn(peer, data, fit))
     yield agree("least squares ≡ NIST's certified coefficients", fit.least_squares, CERTIFIED, 1e-9)
-    first, last = fit.coef[-1][1], fit.coef[_nearest(fit.lams, 1.0)][1]
+    first, last = fit.least_squares[1] * data.scale[1], fit.coef[_nearest(fit.lams, 1.0)][1]
     yield holds(
-        "the weight of GNP: sign without λ and at λ = 1", f"{first:.0f} and {last:.0f}", "negative, then positive", first < 0 < last
+        "the weight of GNP: sign without λ and at λ = 1", f"{first:.0f} and {last:+.0f}", "negative, then positive", first < 0 < last
     )
+    turned = np.sum(np.sign(fit.coef[0]) != np.sign(fit.least_squares))
+    yield holds("weights of another sign at λ = 100 than without λ", f"{turned} of 6", "at least 2", turned >= 2)
+    d = np.linalg.svd(X, compute_uv=False)
+    conditions = [np.linalg.cond(X.T @ X + lam * np.eye(6)) for lam in fit.lams]
+    yield agree("condition number ≡ (d₁² + λ)/(d₆² + λ), 61 λ", conditions, (d[0] ** 2 + fit.lams) / (d[-1] ** 2 + fit.lams), 1e-10)
     norms = np.linalg.norm(fit.coef, axis=1)
     yield holds(
         "‖w‖ grows as λ falls",

@@ -13,13 +13,14 @@ from . import _style
 from ._check import agree, at_least, holds
 
 TITLE = "What L2 does"
-CLAIM = "L2 shrinks every weight and zeroes none: by one factor if the columns are orthonormal, else the weak directions most."
+CLAIM = "L2 shrinks the weights as a whole and zeroes none: by one factor if the columns are orthonormal, else the weak directions most."
 FORMULA = r"u_i^\top X \hat w = \frac{d_i^2}{d_i^2 + \lambda} \, u_i^\top y, \qquad X = \sum_i d_i \, u_i v_i^\top"
 DISCUSSION = (
     "With orthonormal columns every weight is divided by 1 + λ, so large weights lose most in absolute terms. In general the fit's "
-    "component along a left singular vector is multiplied by d²/(d² + λ) (lines; the dots are measured). A polynomial of degree 14 on 18 "
-    "points shows the use of it: as λ grows the test error falls, has a minimum and rises again, where λ is too much (underfitting). The "
-    "errors are means over 300 draws of the noise; theory gives the same curve as squared bias + variance."
+    "component along a left singular vector is multiplied by d²/(d² + λ) (lines; the dots are measured), and ‖w‖ falls; a single weight "
+    "may grow on the way, where another took over its part. A polynomial of degree 14 on 18 points shows the use of it: as λ grows the "
+    "test error falls, has a minimum and rises again, where λ is too much (underfitting). The errors are means over 300 draws of the "
+    "noise; theory gives the same curve as squared bias + variance."
 )
 
 LAMS = np.geomspace(1e5, 1e-7, 97)
@@ -87,6 +88,12 @@ def check(data: Data, fit: Fit) -> Any:
     yield agree("factor of each direction ≡ d²/(d² + λ)", *_factors(data, fit), 1e-9)
     zeros = int(np.sum(fit.coef == 0) + np.sum(fit.orthonormal == 0))
     yield holds("weights that are exactly zero", f"{zeros} of {fit.coef.size + fit.orthonormal.size}", "none", zeros == 0)
+    norms = np.linalg.norm(fit.coef, axis=1)
+    yield holds(
+        "‖w‖ as λ grows, 300 draws", f"falls at {np.mean(np.diff(norms, axis=0) > 0):.0%} of the steps", "all", np.diff(norms, axis=0) > 0
+    )
+    grows = np.mean(np.diff(np.abs(fit.coef), axis=0) < 0)
+    yield holds("single weights that grow in size with λ", f"at {grows:.0%} of the steps", "some, not most", 0 < grows < 0.5)
     errors = error_to_truth(fit)
     mean, error = errors.mean(axis=1), errors.std(axis=1, ddof=1) / np.sqrt(DRAWS)
     distance = np.abs(mean - sum(bias_and_variance(data))) / np.maximum(error, 1e-12)

@@ -15,21 +15,22 @@ from . import _style
 from ._check import Check, against, agree, at_least, below_on_average, holds
 
 TITLE = "Weight decay is not L2 under Adam"
-CLAIM = "Under SGD, decay and the penalty's gradient are one update; under Adam they are three, with three different best λ."
+CLAIM = "Under SGD, decay and the penalty's gradient are one update; under Adam they are two, with different best λ."
 FORMULA = (
     r"\text{coupled: } \mathrm{Adam}(\nabla L + 2\lambda w) \qquad \text{decoupled: } \mathrm{Adam}(\nabla L) - 2\alpha\lambda w"
     r" \qquad \text{fully: } \mathrm{Adam}(\nabla L) - 2\lambda w"
 )
 DISCUSSION = (
     "Adam divides the penalty's gradient by the size of past gradients like any other part of it, so decay put into the gradient is not "
-    "decay of the weights. The maps are of a network with 16 hidden units on 60 noisy points, 300 steps of Adam; the line joins the best λ "
-    "for each learning rate α, and the slope is d log λ / d log α. Loshchilov and Hutter (2019) found the coupled optimum tilted and the "
-    "fully decoupled one straight. Here it is the other way round: 300 steps suffice to minimise loss + penalty, whose best λ does not "
-    "depend on α. Decay beside the step comes to rest where it balances steps of size α: times α (decoupled) that leaves the best λ nearly "
-    "alone, without it (fully decoupled) the best λ grows with α. Their training was noisy and ended far from a minimum; what tilts "
-    "depends on that. That the three need three values of λ does not."
+    "decay of the weights. The maps are of a network with 16 hidden units on 60 noisy points, 300 steps of Adam; the line joins the best "
+    "λ for each learning rate α, and the slope is d log λ / d log α. Fully decoupled decay is decoupled decay with λ/α in the place of "
+    "λ: one update in other coordinates, which matter when α is tuned while λ stays, and add 1 to the slope. Loshchilov and Hutter "
+    "(2019) found the coupled optimum tilted and the fully decoupled one straight. Here, without noise in the gradients and close to a "
+    "minimum (but for the smallest α, where the lines bend), it is not so: the best λ of a minimum of loss + penalty does not depend on "
+    "α, and decay beside the step comes to rest where it balances steps of size α. Whether noisy, unfinished training like theirs turns "
+    "this round was not tried."
 )
-REFUTED = ("best λ tilts more when coupled than when fully decoupled (Loshchilov and Hutter 2019)",)
+UNCONFIRMED = ("best λ tilts more when coupled than when fully decoupled (Loshchilov and Hutter 2019)",)
 
 RATE, LAM, STEPS = 0.01, 0.05, 1000
 RATES = np.geomspace(3e-3, 0.1, 10)
@@ -53,6 +54,7 @@ class Fit(NamedTuple):
     sgd: Any
     adam: Any
     maps: Any
+    other_units: Any
 
 
 def data() -> Data:
@@ -111,7 +113,9 @@ def fit(data: Data) -> Fit:
         pairs = tuple(jnp.asarray(x.ravel()) for x in np.meshgrid(grid, RATES, indexing="ij"))
         found = jaxreg.sweep(lambda strengths, name=name: jax.vmap(lambda start: error(name, strengths, start))(starts), pairs)
         maps.append(found.reshape(len(grid), len(RATES), SEEDS))
-    return Fit(visited(optax.sgd(RATE), COUPLINGS[:2]), visited(optax.adam(RATE), COUPLINGS), jnp.stack(maps))
+    in_other_units = chain("fully decoupled", optax.adam(RATE), jaxreg.L2(RATE * LAM), RATE)
+    other_units = train(linear, in_other_units, jnp.asarray(data.start), STEPS, True)
+    return Fit(visited(optax.sgd(RATE), COUPLINGS[:2]), visited(optax.adam(RATE), COUPLINGS), jnp.stack(maps), other_units)
 
 
 def by_hand(gradient: Any, w: Any, optimizer: str, coupling: str, lam: float, rate: float, steps: int) -> Any:
@@ -160,6 +164,7 @@ def check(data: Data, fit: Fit) -> Any:
             theirs = by_hand(linear_gradient(data), data.start, optimizer, name, LAM, RATE, STEPS)
             yield agree(f"{optimizer}, {name} ≡ NumPy loop, {STEPS} steps", run, theirs, tolerance)
     yield agree("sgd: coupled ≡ decoupled", fit.sgd[0], fit.sgd[1], 1e-13)
+    yield agree("adam: fully decoupled with αλ ≡ decoupled with λ", fit.other_units, fit.adam[1], 1e-9)
     apart = np.abs(np.asarray(fit.adam[0] - fit.adam[1])).max()
     yield at_least("adam: largest distance between coupled and decoupled", apart, 0.01)
     theirs = train(
@@ -172,16 +177,17 @@ def check(data: Data, fit: Fit) -> Any:
     cells = np.asarray(fit.maps)[:, *CELL, 0]
     yield agree("one cell of each map ≡ NumPy backpropagation", cells, [network_error(data, k) for k in range(3)], 1e-6)
     best = [grid[np.asarray(fit.maps)[k].mean(axis=2).argmin(axis=0)] for k, grid in enumerate(GRIDS)]
-    middle = [found[CELL[1]] for found in best]
-    shown = ", ".join(f"{lam:.2g}" for lam in middle)
-    yield holds(f"best λ of the three at learning rate {RATES[CELL[1]]:.2g}", shown, "no two within a factor of 2", _factors(middle) > 2)
+    lams = [found[CELL[1]] for found in best[:2]]
+    inside = all(grid[0] < lam < grid[-1] for lam, grid in zip(lams, GRIDS, strict=False))
+    shown = "{:.2g} coupled, {:.2g} decoupled".format(*lams)
+    yield holds(
+        f"best λ at learning rate {RATES[CELL[1]]:.2g}",
+        shown,
+        "a factor of 2 apart or more, no end of a grid",
+        inside and lams[1] >= 2 * lams[0],
+    )
     slopes = tilts(fit)
-    yield below_on_average(REFUTED[0], slopes[2], slopes[0])
-
-
-def _factors(values: Any) -> Any:
-    ordered = np.sort(values)
-    return ordered[1:] / ordered[:-1]
+    yield below_on_average(UNCONFIRMED[0], slopes[2], slopes[0])
 
 
 def tilts(fit: Fit) -> Any:
