@@ -3,7 +3,8 @@
 The objective that is minimised is exactly ``loss(params, *batch) + penalty(params)``: nothing rescaled, nothing hidden.
 """
 
-# Namespaces: λ between libraries, data terms, optax transforms, checks of derivatives.
+# Namespaces: other libraries' interfaces, λ between libraries, data terms, optax transforms, checks of derivatives.
+from . import compat as compat
 from . import conventions as conventions
 from . import losses as losses
 from . import transforms as transforms

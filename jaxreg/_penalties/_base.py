@@ -197,6 +197,21 @@ class Penalty:
         """The member of the λ path at ``lam``: ``lam * penalty``."""
         return self.scaled(lam)
 
+    def as_prox_fn(self) -> Callable[..., PyTree]:
+        """The prox as ``prox(x, hyperparams=None, scaling=1.0)``, the signature of jaxopt and of the solvers written for it.
+
+        ``hyperparams`` is λ: the prox is that of ``scaling·penalty.at(λ)``, with λ = 1 where it is None.
+
+        >>> import jax.numpy as jnp, jaxreg
+        >>> jaxreg.L1(1.0).as_prox_fn()(jnp.array([3.0, -0.5]), 2.0, 0.5).tolist()
+        [2.0, -0.0]
+        """
+
+        def prox(x: PyTree, hyperparams: Strength = None, scaling: Any = 1.0) -> PyTree:
+            return (self if hyperparams is None else self.at(hyperparams)).prox(x, scaling)
+
+        return prox
+
     def terms(self) -> tuple[Penalty, ...]:
         """The summands, for a joint prox; an elastic net is two."""
         return (self,)

@@ -1,0 +1,3 @@
+"""Other libraries' interfaces over jaxreg's penalties, for code that moves here."""
+
+from . import jaxopt as jaxopt

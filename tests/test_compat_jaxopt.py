@@ -1,0 +1,128 @@
+"""jaxreg.compat.jaxopt against the minimisation that each name stands for, and against jaxopt's formulas where they are in use."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from scipy import optimize
+
+import jaxreg
+from jaxreg.compat import jaxopt
+
+POINTS = np.array([-3.0, -1.0, -0.2, 0.0, 0.2, 0.7, 1.0, 2.5])
+
+
+def l1(y, lam):
+    return lam * np.abs(y)
+
+
+def half_square(y, lam):
+    return lam * y**2 / 2
+
+
+# name: (prox, penalty of one number as the definition has it, whether y >= 0)
+DEFINITIONS = {
+    "none": (lambda x, lam, s: jaxopt.prox_none(x, lam, s), lambda y, lam: 0 * y, False),
+    "lasso": (jaxopt.prox_lasso, l1, False),
+    "non_negative_lasso": (jaxopt.prox_non_negative_lasso, l1, True),
+    "elastic_net": (
+        lambda x, lam, s: jaxopt.prox_elastic_net(x, (lam, 0.4), s),
+        lambda y, lam: l1(y, lam) + half_square(y, 0.4 * lam),
+        False,
+    ),
+    "ridge": (jaxopt.prox_ridge, half_square, False),
+    "non_negative_ridge": (jaxopt.prox_non_negative_ridge, half_square, True),
+}
+
+
+def minimiser(x, penalty, nonnegative):
+    """The best of a bounded search on either side of zero, and zero itself: the functions are convex there."""
+    sides = [(0.0, 5.0)] if nonnegative else [(-5.0, 0.0), (0.0, 5.0)]
+
+    def objective(y):
+        return 0.5 * (y - x) ** 2 + penalty(y)
+
+    found = [optimize.minimize_scalar(objective, bounds=side, method="bounded", options={"xatol": 1e-10}).x for side in sides]
+    return min([0.0, *found], key=objective)
+
+
+@pytest.mark.parametrize("scaling", [0.5, 2.0])
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_minimises_its_definition(x64, name, scaling):
+    prox, penalty, nonnegative = DEFINITIONS[name]
+    best = [minimiser(x, lambda y: scaling * penalty(y, 0.6), nonnegative) for x in POINTS]
+    # A search over values knows the minimiser to the root of rounding in the objective (1e-16 · 10).
+    np.testing.assert_allclose(prox(jnp.asarray(POINTS), 0.6, scaling), best, atol=1e-7)
+
+
+@pytest.mark.parametrize(("l2reg", "scaling"), [(0.5, 1.0), (3.0, 2.0)])
+def test_group_lasso_is_one_group_of_weight_one(x64, l2reg, scaling):
+    x = {"a": jnp.array([3.0, 0.0]), "b": jnp.array(4.0)}  # of norm 5
+    factor = max(0.0, 1 - l2reg * scaling / 5)
+    found = jaxopt.prox_group_lasso(x, l2reg, scaling)
+    np.testing.assert_allclose(found["a"], factor * x["a"], rtol=1e-15)
+    np.testing.assert_allclose(found["b"], factor * x["b"], rtol=1e-15)
+
+
+def test_group_lasso_at_zero_has_a_derivative(x64):
+    assert np.array_equal(jax.jacobian(lambda x: jaxopt.prox_group_lasso(x, 1.0))(jnp.zeros(3)), np.zeros((3, 3)))
+
+
+def test_none_means_one(x64):
+    x = jnp.asarray(POINTS)
+    np.testing.assert_array_equal(jaxopt.prox_lasso(x, None), jaxopt.prox_lasso(x, 1.0))
+    np.testing.assert_array_equal(jaxopt.prox_ridge(x, None), x / 2)
+    np.testing.assert_array_equal(jaxopt.prox_elastic_net(x), jaxopt.prox_lasso(x, 1.0) / 2)
+
+
+def test_strengths_as_pytrees(x64):
+    x = {"a": jnp.array([3.0, -3.0]), "b": jnp.array([1.0])}
+    lam, gamma = {"a": 0.5, "b": jnp.array([2.0])}, {"a": jnp.array([1.0, 3.0]), "b": 5.0}
+    found = jaxopt.prox_elastic_net(x, (lam, gamma), 2.0)
+    np.testing.assert_allclose(found["a"], [2 / 2, -2 / 4])  # threshold 1, then 1 + 2·0.5·γ
+    np.testing.assert_allclose(found["b"], [0.0])
+    mixed = jaxopt.prox_elastic_net(x, (0.5, gamma), 2.0)
+    np.testing.assert_allclose(mixed["a"], found["a"])
+    np.testing.assert_allclose(jaxopt.prox_lasso(x, lam)["a"], [2.5, -2.5])
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_keeps_the_dtype_and_transforms(x64, dtype):
+    x = jnp.asarray(POINTS, dtype)
+    for prox, _, _ in DEFINITIONS.values():
+        assert prox(x, 0.6, 2.0).dtype == dtype
+    batched = jax.jit(jax.vmap(lambda lam: jaxopt.prox_lasso(x, lam, 1.0)))(jnp.array([0.1, 1.0], dtype))
+    np.testing.assert_allclose(batched[1], jaxopt.prox_lasso(x, 1.0), rtol=1e-6)
+
+
+def test_projection(x64):
+    prox = jaxopt.make_prox_from_projection(optax.projections.projection_simplex)
+    found = prox(jnp.array([0.3, 2.0]), 1.0, scaling=17.0)
+    np.testing.assert_allclose(found, [0.0, 1.0])
+
+
+def test_negative_strength_is_an_error():
+    with pytest.raises(ValueError, match="lam must be finite and >= 0"):
+        jaxopt.prox_lasso(jnp.ones(2), -1.0)
+    with pytest.raises(ValueError, match="step must be >= 0"):
+        jaxopt.prox_lasso(jnp.ones(2), 1.0, -1.0)
+
+
+class TestAsProxFn:
+    def test_signature_and_units(self, x64):
+        prox, x = jaxreg.L2(0.25).as_prox_fn(), jnp.array([3.0, -1.0])
+        np.testing.assert_allclose(prox(x), x / 1.5)  # 1 + 2·0.25
+        np.testing.assert_allclose(prox(x, 4.0, 0.5), x / 2)  # hyperparams multiply the penalty, as λ does on a path
+        np.testing.assert_allclose(prox(x, hyperparams=None, scaling=2.0), x / 2)
+
+    def test_a_constraint_ignores_both(self, x64):
+        np.testing.assert_array_equal(jaxreg.NonNegative().as_prox_fn()(jnp.array([-1.0, 2.0]), 7.0, 3.0), [0.0, 2.0])
+
+    def test_in_a_proximal_gradient_loop(self, x64):
+        """The loop that jaxopt's users write, against the closed form of an orthonormal lasso."""
+        X = jnp.asarray(np.linalg.qr(np.random.default_rng(0).normal(size=(20, 4)))[0])
+        y, prox, w = X @ jnp.array([3.0, -2.0, 0.2, 0.0]), jaxreg.L1(1.0).as_prox_fn(), jnp.zeros(4)
+        for _ in range(3):
+            w = prox(w - X.T @ (X @ w - y), 0.5, 1.0)
+        np.testing.assert_allclose(w, [2.5, -1.5, 0.0, 0.0], atol=1e-14)
