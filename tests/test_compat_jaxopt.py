@@ -1,4 +1,6 @@
-"""jaxreg.compat.jaxopt against the minimisation that each name stands for, and against jaxopt's formulas where they are in use."""
+"""jaxreg.compat.jaxopt against jaxopt itself and against the minimisation that each name stands for."""
+
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,10 @@ from scipy import optimize
 
 import jaxreg
 from jaxreg.compat import jaxopt
+
+with warnings.catch_warnings():  # importing it says that it is no longer maintained
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from jaxopt import prox as peer
 
 POINTS = np.array([-3.0, -1.0, -0.2, 0.0, 0.2, 0.7, 1.0, 2.5])
 
@@ -56,6 +62,20 @@ def test_minimises_its_definition(x64, name, scaling):
     np.testing.assert_allclose(prox(jnp.asarray(POINTS), 0.6, scaling), best, atol=1e-7)
 
 
+HYPERPARAMS = {"elastic_net": [None, (0.6, 0.4)]}
+
+
+@pytest.mark.parametrize("scaling", [0.5, 2.0])
+@pytest.mark.parametrize("name", [*DEFINITIONS, "group_lasso"])
+def test_equals_jaxopt(x64, name, scaling):
+    x = {"a": jnp.asarray(POINTS), "b": jnp.array([0.4, -2.0])}
+    ours, theirs = (getattr(module, f"prox_{name}") for module in (jaxopt, peer))
+    for hyperparams in HYPERPARAMS.get(name, [1.0, 0.6]):
+        found, expected = ours(x, hyperparams, scaling), theirs(x, hyperparams, scaling)
+        for key in x:
+            np.testing.assert_allclose(found[key], expected[key], rtol=1e-14, atol=1e-15)  # some roundings
+
+
 @pytest.mark.parametrize(("l2reg", "scaling"), [(0.5, 1.0), (3.0, 2.0)])
 def test_group_lasso_is_one_group_of_weight_one(x64, l2reg, scaling):
     x = {"a": jnp.array([3.0, 0.0]), "b": jnp.array(4.0)}  # of norm 5
@@ -66,6 +86,7 @@ def test_group_lasso_is_one_group_of_weight_one(x64, l2reg, scaling):
 
 
 def test_group_lasso_at_zero_has_a_derivative(x64):
+    assert np.isnan(jax.jacobian(lambda x: peer.prox_group_lasso(x, 1.0))(jnp.zeros(3))).any()  # as the module says of jaxopt
     assert np.array_equal(jax.jacobian(lambda x: jaxopt.prox_group_lasso(x, 1.0))(jnp.zeros(3)), np.zeros((3, 3)))
 
 
