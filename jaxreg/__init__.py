@@ -21,11 +21,17 @@ from ._path import cross_validate as cross_validate
 from ._path import path as path
 
 # Penalties and their calculus.
+from ._penalties import L0 as L0
 from ._penalties import L1 as L1
 from ._penalties import L2 as L2
+from ._penalties import MCP as MCP
+from ._penalties import SCAD as SCAD
 from ._penalties import Box as Box
+from ._penalties import CappedL1 as CappedL1
 from ._penalties import ElasticNet as ElasticNet
 from ._penalties import GroupLasso as GroupLasso
+from ._penalties import Huber as Huber
+from ._penalties import LogSum as LogSum
 from ._penalties import NonNegative as NonNegative
 from ._penalties import Penalty as Penalty
 from ._penalties import Separable as Separable

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxreg import L1, L2, Box, ElasticNet, GroupLasso, NonNegative, UnknownOperation, Zero
+from jaxreg import L0, L1, L2, MCP, SCAD, Box, CappedL1, ElasticNet, GroupLasso, Huber, LogSum, NonNegative, UnknownOperation, Zero, solve
 from tests import oracles
 
 R = np.array([1.0, -0.5])
@@ -26,6 +26,17 @@ def euclid(w):
 
 def inside(w, lower, upper):
     return np.where(((w >= lower) & (w <= upper)).all(-1), 0.0, np.inf)
+
+
+def minimax_concave(w, lam=0.7):
+    """Zhang's, for γ = 2.5."""
+    return np.where(np.abs(w) <= 2.5 * lam, lam * np.abs(w) - w**2 / 5, 1.25 * lam**2).sum(-1)
+
+
+def clipped(w, lam=0.6):
+    """SCAD as Fan and Li's derivative integrates, for a = 3."""
+    m = np.abs(w)
+    return np.select([m <= lam, m <= 3 * lam], [lam * m, (6 * lam * m - m**2 - lam**2) / 4], 2 * lam**2).sum(-1)
 
 
 # name: (penalty, its definition). All of them act on an array of two parameters.
@@ -53,6 +64,14 @@ PENALTIES = {
     "GroupLasso": (GroupLasso(0.8, groups=[0, 0]), lambda w: 0.8 * np.sqrt(2) * euclid(w)),
     "GroupLasso, weights": (GroupLasso(0.8, groups=[1, 0], weights=[0.5, 2.0]), lambda w: 0.8 * np.abs(w) @ np.array([2.0, 0.5])),
     "GroupLasso, around": (GroupLasso(0.8, groups=[0, 0]).around(R), lambda w: 0.8 * np.sqrt(2) * euclid(w - R)),
+    "Huber": (Huber(0.8, delta=0.6), lambda w: 0.8 * np.where(np.abs(w) <= 0.6, w**2 / 2, 0.6 * np.abs(w) - 0.18).sum(-1)),
+    "L0": (L0(0.5), lambda w: 0.5 * (w != 0).sum(-1)),
+    "CappedL1": (CappedL1(0.5, cap=0.8), lambda w: 0.5 * np.minimum(np.abs(w), 0.8).sum(-1)),
+    "LogSum": (LogSum(0.9, eps=0.4), lambda w: 0.9 * np.log(1 + np.abs(w) / 0.4).sum(-1)),
+    "MCP": (MCP(0.7, gamma=2.5), minimax_concave),
+    "SCAD": (SCAD(0.6, a=3.0), clipped),
+    "MCP + L2": (MCP(0.7, gamma=2.5) + L2(0.1), lambda w: minimax_concave(w) + 0.1 * square(w)),
+    "MCP, scaled": (2 * MCP(0.7, gamma=2.5), lambda w: 2 * minimax_concave(w)),
     "scaled": (2 * (L1(0.1) + L2(0.2)), lambda w: 0.2 * absolute(w) + 0.4 * square(w)),
     "L1 + L1": (L1(0.3) + L1(WEIGHTS), lambda w: absolute((0.3 + WEIGHTS) * w)),
     "L1 + L2": (L1(0.5) + L2(0.3), lambda w: 0.5 * absolute(w) + 0.3 * square(w)),
@@ -85,6 +104,13 @@ PENALTIES = {
         GroupLasso(0.5, groups=[0, 0], weights=[1.0]) + L1(0.3) + NonNegative(),
         lambda w: 0.5 * euclid(w) + 0.3 * absolute(w) + inside(w, 0, np.inf),
     ),
+}
+# On a path λ takes the place of their strength: the members of the path.
+MEMBERS = {
+    "MCP": minimax_concave,
+    "SCAD": clipped,
+    "MCP + L2": lambda w, lam: minimax_concave(w, lam) + 0.1 * lam * square(w),
+    "MCP, scaled": lambda w, lam: 2 * minimax_concave(w, lam),
 }
 # Points with zeros, ends of the boxes and centres among them: kinks are where the formulas go wrong.
 POINTS = np.array(
@@ -134,15 +160,19 @@ def test_prox_of_step_zero_moves_only_into_the_domain(x64, name):
 
 @table
 def test_grad(x64, name):
-    """The derivative wherever there is one; at a kink f(z) >= f(w) + ⟨grad, z − w⟩ for all z; autodiff agrees off the kinks
-    and is finite on them."""
+    """The derivative wherever there is one; at a kink f(z) >= f(w) + ⟨grad, z − w⟩ for all z (if convex, else for z near w);
+    autodiff agrees off the kinks and is finite on them."""
     penalty, definition = PENALTIES[name]
     points = inside_domain(definition)
     grads, automatic = over(penalty.grad, points), over(jax.grad(penalty), points)
     assert np.all(np.isfinite(automatic))
     z = np.random.default_rng(0).normal(size=(2000, 2)) * 2
     for w, grad in zip(points, grads, strict=True):
-        assert np.all(definition(z) >= definition(w[None]) + (z - w) @ grad - 1e-12)
+        if penalty.convex:
+            assert np.all(definition(z) >= definition(w[None]) + (z - w) @ grad - 1e-12)
+        else:  # to first order: the largest curvature here is 0.9/0.4²
+            near = w + 1e-4 * z
+            assert np.all(definition(near) >= definition(w[None]) + (near - w) @ grad - 6 * np.sum((near - w) ** 2, axis=1))
     smooth = smooth_along(definition, points)
     expected = np.array([oracles.slopes(definition, w, np.eye(2)) for w in points])
     np.testing.assert_allclose(grads[smooth], expected[smooth], atol=1e-5)
@@ -181,7 +211,7 @@ NO_CONJUGATE = {name for name in PENALTIES if "GroupLasso +" in name} | {"L2 + L
 def test_conjugate_against_search(x64, name):
     penalty, definition = PENALTIES[name]
     duals = np.array([(0.0, 0.0), (0.25, -0.2), (-0.1, 0.29), (0.6, 0.6), (-2.0, 0.1), (1.5, 3.0)])
-    if name in NO_CONJUGATE:
+    if name in NO_CONJUGATE or not penalty.convex:
         with pytest.raises(UnknownOperation, match="conjugate of"):
             penalty.conjugate(duals[0])
     else:
@@ -197,13 +227,20 @@ def test_lambda_max(x64, name):
         with pytest.raises(UnknownOperation, match="towards the reference"):
             penalty.lambda_max(GRADS[1])
         return
+    if name == "L0":
+        with pytest.raises(UnknownOperation, match="stationary for every"):
+            penalty.lambda_max(GRADS[1])
+        return
     # A coordinate without any penalty is solved before and left out.
     grads = np.where(np.asarray(penalty.free(np.zeros(2))), 0.0, GRADS)
     ours = over(penalty.lambda_max, grads)
     if np.isinf(definition(np.zeros((1, 2)))[0]):  # zero is not even allowed
         assert np.all(ours == np.inf)
         return
-    np.testing.assert_allclose(ours, [oracles.lambda_max(definition, g) for g in grads], rtol=1e-5, atol=1e-7)
+    if name in MEMBERS:  # the slope at zero is λ, and 2λ when scaled
+        np.testing.assert_allclose(ours, np.abs(grads).max(axis=1) / (2 if "scaled" in name else 1), rtol=1e-15)
+    else:
+        np.testing.assert_allclose(ours, [oracles.lambda_max(definition, g) for g in grads], rtol=1e-5, atol=1e-7)
     proper = (ours > 1e-12) & (ours < np.inf)
     lams, at = np.append(ours[proper], 0.999 * ours[proper]), np.concatenate([grads[proper], grads[proper]])
     distance = over(lambda lam, g: penalty.at(lam).subdiff_distance(jnp.zeros(2), g), lams, at).reshape(2, -1)
@@ -226,8 +263,8 @@ def test_support(x64, name):
 def test_facts(x64, name):
     penalty, definition = PENALTIES[name]
     a, b = np.random.default_rng(1).normal(size=(2, 500, 2)) * 2
-    assert penalty.convex
-    assert np.all(definition((a + b) / 2) <= (definition(a) + definition(b)) / 2 + 1e-12)
+    b[:100] = 0
+    assert penalty.convex == np.all(definition((a + b) / 2) <= (definition(a) + definition(b)) / 2 + 1e-12)
     assert penalty.finite == bool(np.all(np.isfinite(definition(a))))
     if penalty.finite:  # a sum over coordinates: f(x, y) + f(0, 0) = f(x, 0) + f(0, y)
         total = definition(a) + definition(np.zeros((1, 2)))
@@ -241,14 +278,16 @@ def test_facts(x64, name):
 
 @table
 def test_at_scales_the_value(x64, name):
-    """The member of a path at λ is λ times the penalty, and indicators stay what they are, also at 0."""
+    """The member of a path at λ is λ times the penalty (MCP, SCAD: the one of strength λ), and indicators stay what they are, also at 0."""
     penalty, definition = PENALTIES[name]
     values = definition(POINTS)
     lams = np.repeat([0.0, 0.5, 3.0], len(POINTS))
     expected = np.where(np.isinf(np.tile(values, 3)), np.inf, lams * np.nan_to_num(np.tile(values, 3), posinf=0))
-    for scaled in (lambda lam: penalty.at(lam), lambda lam: lam * penalty):
-        ours = over(lambda lam, w, scaled=scaled: scaled(lam)(w), lams, np.tile(POINTS, (3, 1)))
-        np.testing.assert_allclose(ours, expected, rtol=1e-14, atol=1e-15)
+    rows = np.tile(POINTS, (3, 1))
+    members = np.concatenate([MEMBERS[name](POINTS, lam) for lam in (0.0, 0.5, 3.0)]) if name in MEMBERS else expected
+    for scaled, values in ((lambda lam: penalty.at(lam), members), (lambda lam: lam * penalty, expected)):
+        ours = over(lambda lam, w, scaled=scaled: scaled(lam)(w), lams, rows)
+        np.testing.assert_allclose(ours, values, rtol=1e-14, atol=1e-15)
 
 
 @table
@@ -283,3 +322,39 @@ def test_compiled_and_mapped(x64, name):
     if jax.tree.leaves(batch):
         mapped = jax.vmap(everything)(batch)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, jnp.stack([b, b]), **same), mapped, eager)
+
+
+@pytest.mark.parametrize("penalty", [L0(), CappedL1(), LogSum(), MCP(), SCAD(), SCAD(a=2.5), Huber()], ids=repr)
+def test_large_weights_are_left_alone(penalty):
+    """Where the square of a weight overflows float32 the folded penalties still take nothing off, Huber one constant."""
+    w = jnp.array([1e20, -3e38], jnp.float32)
+    for step in (0.1, 1.0, 10.0):
+        np.testing.assert_array_equal(penalty.prox(w, step), w)
+    assert np.all(np.isfinite(penalty.grad(w)))
+
+
+@pytest.mark.parametrize(
+    ("penalty", "text"), [(2 * MCP(0.5), "2·ΣMCP(w; λ, 3)"), (SCAD(0.5), "ΣSCAD(w; λ, 3.7)"), (L0(), "λ·Σ[w ≠ 0]")], ids=repr
+)
+def test_formula_says_where_lam_enters(penalty, text):
+    assert penalty.formula("λ") == text
+
+
+@pytest.mark.parametrize(
+    ("penalty", "lower"),
+    [(MCP, {"gamma": 0.0}), (SCAD, {"a": 2.0}), (CappedL1, {"cap": 0.0}), (LogSum, {"eps": 0.0}), (Huber, {"delta": 0.0})],
+)
+def test_shape_out_of_its_domain_is_an_error(penalty, lower):
+    name, value = next(iter(lower.items()))
+    with pytest.raises(ValueError, match=f"{penalty.__name__}: {name} must be > {value:g}, got {value}"):
+        penalty(1.0, **lower)
+
+
+def test_solve_reaches_the_oracle_solution(x64):
+    """Orthonormal columns: MCP and SCAD leave large weights as least squares has them, L1 takes λ off each (Fan and Li 2001)."""
+    X = jnp.asarray(np.linalg.qr(np.random.default_rng(0).normal(size=(30, 3)))[0])
+    y = X @ jnp.array([4.0, -3.0, 0.2])
+    for penalty, expected in ((MCP(0.5), [4.0, -3.0, 0.0]), (SCAD(0.5), [4.0, -3.0, 0.0]), (L1(0.5), [3.5, -2.5, 0.0])):
+        found = solve(lambda w: 0.5 * jnp.sum((y - X @ w) ** 2), penalty, jnp.zeros(3), tol=1e-12)
+        assert found.converged
+        np.testing.assert_allclose(found.params, expected, atol=1e-11)

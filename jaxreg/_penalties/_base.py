@@ -180,8 +180,9 @@ class Penalty:
             Coordinates that carry no penalty are left out.
         """
         zero = jax.tree.map(jnp.zeros_like, grad_at_zero)
-        lower, upper = self.subdifferential(zero)
-        free = self.free(zero)
+        member = self.at(1.0)  # in the grid's units, also where λ takes the strength's place
+        lower, upper = member.subdifferential(zero)
+        free = member.free(zero)
 
         def smallest(g: Any, lo: Any, up: Any, untouched: Any) -> Any:
             # −g must lie in λ·[lo, up]; an infinite bound is met at once, a zero bound never unless g is 0.

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import losses
 from .._dtypes import x64_scope
-from .._penalties import L1, L2, Box, ElasticNet, GroupLasso, NonNegative, Penalty, Zero
+from .._penalties import L0, L1, L2, MCP, SCAD, Box, CappedL1, ElasticNet, GroupLasso, Huber, LogSum, NonNegative, Penalty, Zero
 from ._loss import loss
 from ._penalty import penalty
 from ._report import Report
@@ -28,6 +28,12 @@ def cases() -> list[tuple[Penalty, Any]]:
         (L1(feature), None),
         (ElasticNet(0.7, l1_ratio=0.4), None),
         (groups, None),
+        (Huber(0.7, delta=0.4), None),
+        (L0(0.3), None),
+        (CappedL1(0.5, cap=0.8), None),
+        (LogSum(0.5, eps=0.6), None),
+        (MCP(0.6, gamma=1.8), None),
+        (SCAD(0.5, a=2.8), None),
         (Zero(), None),
         (NonNegative(), None),
         (Box(-0.5, 0.8), None),

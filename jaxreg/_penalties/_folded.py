@@ -1,0 +1,84 @@
+"""What the folded concave penalties share: a function of |w| that rises from 0, ever more slowly, with a corner at 0."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._dtypes import is_concrete, is_number
+from ._arithmetic import coefficient
+from ._base import Penalty, Separable, Strength, _fields
+
+
+def _grad(cls: Any, w: Float[Array, "..."], *strengths: Any) -> Float[Array, "..."]:
+    return jnp.where(w == 0, 0, jnp.sign(w) * cls.slope(jnp.where(w == 0, 1, jnp.abs(w)), *strengths))
+
+
+def _subdifferential(cls: Any, w: Float[Array, "..."], *strengths: Any) -> tuple[Array, Array]:
+    """The regular subdifferential: ±the slope at 0 there, one point elsewhere, and NaN at NaN."""
+    gradient, steepest = cls.leaf_grad(w, *strengths), cls.steepest(w, *strengths)
+    broken = jnp.where(jnp.isnan(w), w, 0)
+    return jnp.where(w == 0, -steepest, gradient) + broken, jnp.where(w == 0, steepest, gradient) + broken
+
+
+def _support(cls: Any, w: Float[Array, "..."], *strengths: Any) -> Array:
+    return (w != 0) | (cls.steepest(w, *strengths) == 0)
+
+
+def _prox(cls: Any, w: Float[Array, "..."], step: Any, *strengths: Any) -> Float[Array, "..."]:
+    return jnp.sign(w) * cls.shrink(jnp.abs(w), step, *strengths)
+
+
+def _undefined(cls: Any, *arguments: Any) -> Array:
+    raise NotImplementedError(f"{cls.__name__} must define slope, steepest and shrink")
+
+
+class Folded(Separable):
+    """A sum of ``f(|w|)`` with f concave, f(0) = 0: give ``leaf_value``, ``slope``, ``steepest`` and ``shrink``.
+
+    ``slope(m, …)`` is f′ at m > 0, ``steepest(w, …)`` its limit at 0 (perhaps infinite) in w's shape, ``shrink(m, step, …)``
+    the prox of magnitudes. Not convex: the prox jumps where two minima are equally deep, and takes the smaller there.
+    """
+
+    slope: ClassVar[Any] = classmethod(_undefined)
+    steepest: ClassVar[Any] = classmethod(_undefined)
+    shrink: ClassVar[Any] = classmethod(_undefined)
+
+    leaf_grad = classmethod(_grad)
+    leaf_prox = classmethod(_prox)
+    leaf_subdifferential = classmethod(_subdifferential)
+    leaf_support = classmethod(_support)
+
+
+class Knee(Folded):
+    """A folded penalty of λ that does not enter linearly (MCP, SCAD): λ takes the place of ``lam``; a factor goes to ``scale``."""
+
+    def at(self, lam: Strength) -> Penalty:
+        return self._with(lam=lam)
+
+    def scaled(self, factor: Strength) -> Penalty:
+        return self._with(scale=factor * getattr(self, "scale"))
+
+    def formula(self, prefix: str = "", w: str = "w") -> str:
+        name, (lam, shape, scale) = type(self).__name__, (getattr(self, field.name) for field in _fields(self))
+        shown = prefix or (f"{float(lam):g}" if is_number(lam) and np.ndim(lam) == 0 and is_concrete(lam) else "lam")
+        factor = "" if isinstance(scale, int | float) and scale == 1 else coefficient("", scale)
+        knee = f"{float(shape):g}" if is_number(shape) and np.ndim(shape) == 0 and is_concrete(shape) else _fields(self)[1].name
+        return f"{factor}Σ{name}({w}; {shown}, {knee})"
+
+    @staticmethod
+    def leaf_free(w: Float[Array, "..."], lam, shape, scale) -> Array:
+        del shape
+        return jnp.broadcast_to((lam == 0) | (scale == 0), w.shape)
+
+
+def deeper(m: Float[Array, "..."], step: Any, value: Any, near: Array, far: Array) -> Array:
+    """Of two magnitudes the one where ``½(z − m)² + step·value(z)`` is smaller; the first where they are level.
+
+    The difference of the two is formed from differences: the squares themselves overflow, and are nearly equal, for large m.
+    """
+    closer = 0.5 * (far - near) * ((far - m) + (near - m))
+    return jnp.where(closer + step * (value(far) - value(near)) < 0, far, near)
