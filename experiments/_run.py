@@ -63,15 +63,12 @@ def run(name: str) -> Result:
             buffer = io.BytesIO()
             module.figure(data, fit).savefig(buffer, format="png", dpi=130)
             picture = buffer.getvalue()
-    except ModuleNotFoundError as error:
-        if not error.name or error.name.split(".")[0] not in PEERS:
-            traceback.print_exc()
-            checks.append(Check("the experiment as a whole", str(error), "no error", "FAIL"))
-        else:
-            checks.append(Check("the experiment as a whole", f"{error.name} is not installed", "", "not run"))
     except Exception as error:  # one broken experiment must not hide the others: it is reported as failed
-        traceback.print_exc()
-        checks.append(Check("the experiment as a whole", f"{type(error).__name__}: {error}", "no error", "FAIL"))
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in PEERS:
+            checks.append(Check("the experiment as a whole", f"{error.name} is not installed", "", "not run"))
+        else:
+            traceback.print_exc()
+            checks.append(Check("the experiment as a whole", f"{type(error).__name__}: {error}", "no error", "FAIL"))
     seconds = time.perf_counter() - start
     parts = (getattr(module, part, name if part == "TITLE" else "") for part in ("TITLE", "CLAIM", "FORMULA", "DISCUSSION"))
     code = inspect.getsource(module) if module else ""

@@ -137,6 +137,11 @@ class TestAsProxFn:
         np.testing.assert_allclose(prox(x, 4.0, 0.5), x / 2)  # hyperparams multiply the penalty, as λ does on a path
         np.testing.assert_allclose(prox(x, hyperparams=None, scaling=2.0), x / 2)
 
+    def test_mcp_keeps_its_own_strength_until_given_another(self, x64):
+        prox, x = jaxreg.MCP(0.5).as_prox_fn(), jnp.array([1.2, 9.0])
+        np.testing.assert_allclose(prox(x), [0.7 * 1.5, 9.0])  # (1.2 − 0.5)/(1 − 1/3)
+        np.testing.assert_allclose(prox(x, 1.0), [0.2 * 1.5, 9.0])
+
     def test_a_constraint_ignores_both(self, x64):
         np.testing.assert_array_equal(jaxreg.NonNegative().as_prox_fn()(jnp.array([-1.0, 2.0]), 7.0, 3.0), [0.0, 2.0])
 

@@ -58,6 +58,7 @@ def test_passes_and_can_fail(name):
         (_check.agree("", [1.0, -2.0], [1.0, 2.0], 1e-9), False),
         (_check.agree("", [np.nan], [1.0], 1e9), False),
         (_check.agree("", [1.0], [1.0, 1.0], 1e9), False),
+        (_check.agree("", [], [], 1e9), False),
         (_check.at_most("", [1.0, 2.0], 2), True),
         (_check.at_most("", [1.0, np.nan], 2), False),
         (_check.at_least("", [1.0, 2.0], 1.5), False),
@@ -74,6 +75,15 @@ def test_missing_peer_is_not_run():
     check = _check.against("no_such_peer", "equal", lambda peer: _check.agree("equal", 1.0, 1.0, 0))
     assert check.status == "not run"
     assert "no_such_peer" in check.measured
+
+
+@pytest.mark.parametrize(("missing", "status"), [("torch", "not run"), ("nmupy", "FAIL"), ("jaxreg.nothing", "FAIL")])
+def test_only_a_missing_peer_excuses_an_experiment(monkeypatch, missing, status):
+    def load():
+        raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+
+    monkeypatch.setattr(_run.load("ridge"), "data", load)
+    assert _run.run("ridge").status == status
 
 
 class TestReport:

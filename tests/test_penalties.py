@@ -358,3 +358,13 @@ def test_solve_reaches_the_oracle_solution(x64):
         found = solve(lambda w: 0.5 * jnp.sum((y - X @ w) ** 2), penalty, jnp.zeros(3), tol=1e-12)
         assert found.converged
         np.testing.assert_allclose(found.params, expected, atol=1e-11)
+
+
+def test_knee_strengths_by_layer(x64):
+    """A factor on a scale that is a pytree reaches every layer."""
+    scale = {"a": 2.0, "b": jnp.array([3.0, 0.5])}
+    w = {"a": jnp.array([0.4]), "b": jnp.array([0.4, 9.0])}
+    one = MCP(0.7, gamma=2.5, scale=scale)
+    small, flat = 0.7 * 0.4 - 0.16 / 5, 1.25 * 0.49
+    np.testing.assert_allclose(one(w), 2 * small + 3 * small + 0.5 * flat)
+    np.testing.assert_allclose((4 * one)(w), 4 * one(w))

@@ -39,14 +39,17 @@ def refuse_nothing(leaves: list[Any]) -> None:
         raise TypeError(f"params has no floating-point leaf to penalise, only {', '.join(kinds)}; convert with .astype(float)")
 
 
+def number(value: Any, name: str) -> str:
+    """A single known number as text, and the name of anything else."""
+    return f"{float(value):g}" if is_number(value) and np.ndim(value) == 0 and is_concrete(value) else name
+
+
 def coefficient(prefix: str, lam: Any) -> str:
     """What stands before a sum: ``λ·``, ``0.5·``, ``λ·0.5·``, or ``λ·lam·`` where lam is no single number."""
     factors = [prefix] if prefix else []
-    if is_number(lam) and np.ndim(lam) == 0 and is_concrete(lam):
-        if float(lam) != 1.0 or not prefix:
-            factors.append(f"{float(lam):g}")
-    else:
-        factors.append("lam")
+    shown = number(lam, "lam")
+    if shown != "1" or not prefix:
+        factors.append(shown)
     return "·".join(factors) + "·"
 
 

@@ -201,7 +201,7 @@ class Penalty:
     def as_prox_fn(self) -> Callable[..., PyTree]:
         """The prox as ``prox(x, hyperparams=None, scaling=1.0)``, the signature of jaxopt and of the solvers written for it.
 
-        ``hyperparams`` is λ: the prox is that of ``scaling·penalty.at(λ)``, with λ = 1 where it is None.
+        ``hyperparams`` is λ: the prox is that of ``scaling·penalty.at(λ)``, and of the penalty as it stands where it is None.
 
         >>> import jax.numpy as jnp, jaxreg
         >>> jaxreg.L1(1.0).as_prox_fn()(jnp.array([3.0, -0.5]), 2.0, 0.5).tolist()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
-from .._dtypes import is_concrete, is_number
-from ._arithmetic import coefficient
-from ._base import Penalty, Separable, Strength, _fields
+from ._arithmetic import number
+from ._base import Penalty, Separable, Strength, UnknownOperation, _fields
 
 
 def _grad(cls: Any, w: Float[Array, "..."], *strengths: Any) -> Float[Array, "..."]:
@@ -33,7 +32,7 @@ def _prox(cls: Any, w: Float[Array, "..."], step: Any, *strengths: Any) -> Float
 
 
 def _undefined(cls: Any, *arguments: Any) -> Array:
-    raise NotImplementedError(f"{cls.__name__} must define slope, steepest and shrink")
+    raise UnknownOperation(f"{cls.__name__} must define slope, steepest and shrink")
 
 
 class Folded(Separable):
@@ -60,14 +59,11 @@ class Knee(Folded):
         return self._with(lam=lam)
 
     def scaled(self, factor: Strength) -> Penalty:
-        return self._with(scale=factor * getattr(self, "scale"))
+        return self._with(scale=jax.tree.map(lambda value: factor * value, getattr(self, "scale")))
 
     def formula(self, prefix: str = "", w: str = "w") -> str:
-        name, (lam, shape, scale) = type(self).__name__, (getattr(self, field.name) for field in _fields(self))
-        shown = prefix or (f"{float(lam):g}" if is_number(lam) and np.ndim(lam) == 0 and is_concrete(lam) else "lam")
-        factor = "" if isinstance(scale, int | float) and scale == 1 else coefficient("", scale)
-        knee = f"{float(shape):g}" if is_number(shape) and np.ndim(shape) == 0 and is_concrete(shape) else _fields(self)[1].name
-        return f"{factor}Σ{name}({w}; {shown}, {knee})"
+        lam, shape, scale = (number(getattr(self, field.name), field.name) for field in _fields(self))
+        return f"{'' if scale == '1' else scale + '·'}Σ{type(self).__name__}({w}; {prefix or lam}, {shape})"
 
     @staticmethod
     def leaf_free(w: Float[Array, "..."], lam, shape, scale) -> Array:

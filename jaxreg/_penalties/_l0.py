@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Scalar
 
+from ._arithmetic import weighted_sum
 from ._base import PyTree, Strength, UnknownOperation
 from ._folded import Folded
 
@@ -53,6 +54,4 @@ class L0(Folded):
         raise UnknownOperation("L0: zero is stationary for every λ > 0, so a gradient gives no lambda_max; pass the λ yourself")
 
     def formula(self, prefix: str = "", w: str = "w") -> str:
-        from ._arithmetic import weighted_sum
-
         return weighted_sum(prefix, self.lam, f"[{w} ≠ 0]")
