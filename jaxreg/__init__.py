@@ -29,8 +29,11 @@ from ._penalties import SCAD as SCAD
 from ._penalties import Box as Box
 from ._penalties import CappedL1 as CappedL1
 from ._penalties import ElasticNet as ElasticNet
+from ._penalties import ExclusiveLasso as ExclusiveLasso
 from ._penalties import GroupLasso as GroupLasso
 from ._penalties import Huber as Huber
+from ._penalties import L2Norm as L2Norm
+from ._penalties import LInf as LInf
 from ._penalties import LogSum as LogSum
 from ._penalties import NonNegative as NonNegative
 from ._penalties import Penalty as Penalty

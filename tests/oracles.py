@@ -39,12 +39,14 @@ def conjugate(f, u, radius=32.0):
 
 
 def directions(dims, count=20_000):
-    """Unit vectors, the coordinate axes exactly among them: leaving an axis by a rounding may leave the domain."""
+    """Unit vectors, the coordinate axes and (in the plane) the diagonals exactly among them: leaving an axis by a rounding may
+    leave the domain, and a derivative may bend where two numbers are level."""
     axes = np.concatenate([np.eye(dims), -np.eye(dims)])
     if dims == 1:
         return axes
     angle = 2 * np.pi * (np.arange(count) + 0.5) / count
-    return np.concatenate([axes, np.stack([np.cos(angle), np.sin(angle)], axis=-1)])
+    diagonals = np.array([(1, 1), (1, -1), (-1, 1), (-1, -1)]) / np.sqrt(2)
+    return np.concatenate([axes, diagonals, np.stack([np.cos(angle), np.sin(angle)], axis=-1)])
 
 
 def slopes(f, w, along, t=1e-7):

@@ -5,7 +5,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxreg import L0, L1, L2, MCP, SCAD, Box, CappedL1, ElasticNet, GroupLasso, Huber, LogSum, NonNegative, UnknownOperation, Zero, solve
+from jaxreg import (
+    L0,
+    L1,
+    L2,
+    MCP,
+    SCAD,
+    Box,
+    CappedL1,
+    ElasticNet,
+    ExclusiveLasso,
+    GroupLasso,
+    Huber,
+    L2Norm,
+    LInf,
+    LogSum,
+    NonNegative,
+    UnknownOperation,
+    Zero,
+    solve,
+)
 from tests import oracles
 
 R = np.array([1.0, -0.5])
@@ -70,6 +89,11 @@ PENALTIES = {
     "LogSum": (LogSum(0.9, eps=0.4), lambda w: 0.9 * np.log(1 + np.abs(w) / 0.4).sum(-1)),
     "MCP": (MCP(0.7, gamma=2.5), minimax_concave),
     "SCAD": (SCAD(0.6, a=3.0), clipped),
+    "L2Norm": (L2Norm(0.8), lambda w: 0.8 * euclid(w)),
+    "L2Norm, slices": (L2Norm(0.8, axis=0), lambda w: 0.8 * euclid(w)),
+    "LInf": (LInf(0.8), lambda w: 0.8 * np.abs(w).max(-1)),
+    "ExclusiveLasso": (ExclusiveLasso(0.8), lambda w: 0.4 * absolute(w) ** 2),
+    "L2Norm + L1": (L2Norm(0.5) + L1(0.3), lambda w: 0.5 * euclid(w) + 0.3 * absolute(w)),
     "MCP + L2": (MCP(0.7, gamma=2.5) + L2(0.1), lambda w: minimax_concave(w) + 0.1 * square(w)),
     "MCP, scaled": (2 * MCP(0.7, gamma=2.5), lambda w: 2 * minimax_concave(w)),
     "scaled": (2 * (L1(0.1) + L2(0.2)), lambda w: 0.2 * absolute(w) + 0.4 * square(w)),
@@ -204,7 +228,7 @@ def test_subdiff_distance_vanishes_at_the_prox(x64, name):
 
 
 # Infimal convolutions that no closed form here covers, and sums about different centres.
-NO_CONJUGATE = {name for name in PENALTIES if "GroupLasso +" in name} | {"L2 + L2, two centres", "L2.around + L1"}
+NO_CONJUGATE = {name for name in PENALTIES if name.startswith(("GroupLasso +", "L2Norm +"))} | {"L2 + L2, two centres", "L2.around + L1"}
 
 
 @table
@@ -270,7 +294,7 @@ def test_facts(x64, name):
         total = definition(a) + definition(np.zeros((1, 2)))
         adds_up = np.allclose(total, definition(a * [1, 0]) + definition(a * [0, 1]))
         assert adds_up or not penalty.separable
-        assert penalty.separable or name.startswith("GroupLasso")
+        assert penalty.separable or name.startswith(("GroupLasso", "L2Norm", "LInf", "ExclusiveLasso"))
     kinks = not smooth_along(definition, POINTS).all()
     assert kinks or penalty.smooth or not np.any(jax.tree.leaves(penalty)) or "pure" in name
     assert not (penalty.smooth and kinks)

@@ -6,6 +6,7 @@ from ._base import UnknownOperation as UnknownOperation
 from ._base import static as static
 from ._capped_l1 import CappedL1 as CappedL1
 from ._elastic_net import ElasticNet as ElasticNet
+from ._exclusive_lasso import ExclusiveLasso as ExclusiveLasso
 from ._group_lasso import GroupLasso as GroupLasso
 from ._huber import Huber as Huber
 from ._interval import Box as Box
@@ -13,6 +14,8 @@ from ._interval import NonNegative as NonNegative
 from ._l0 import L0 as L0
 from ._l1 import L1 as L1
 from ._l2 import L2 as L2
+from ._l2_norm import L2Norm as L2Norm
+from ._linf import LInf as LInf
 from ._log_sum import LogSum as LogSum
 from ._mcp import MCP as MCP
 from ._place import Around as Around

@@ -15,7 +15,7 @@ from ._arithmetic import check_numbers, coefficient, refuse_nothing, safe_sqrt, 
 from ._base import Penalty, PyTree, Strength, UnknownOperation, static
 
 
-def shrink(norms: Float[Array, " groups"], threshold) -> Float[Array, " groups"]:
+def shrink(norms: Float[Array, "..."], threshold) -> Float[Array, "..."]:
     """What the prox multiplies each group by: ``(1 − threshold/‖w_g‖)₊``, exactly 0 at and below the threshold."""
     large = norms > threshold
     return jnp.where(large, 1 - threshold / jnp.where(large, norms, 1), 0)

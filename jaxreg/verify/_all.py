@@ -9,7 +9,25 @@ import numpy as np
 
 from .. import losses
 from .._dtypes import x64_scope
-from .._penalties import L0, L1, L2, MCP, SCAD, Box, CappedL1, ElasticNet, GroupLasso, Huber, LogSum, NonNegative, Penalty, Zero
+from .._penalties import (
+    L0,
+    L1,
+    L2,
+    MCP,
+    SCAD,
+    Box,
+    CappedL1,
+    ElasticNet,
+    ExclusiveLasso,
+    GroupLasso,
+    Huber,
+    L2Norm,
+    LInf,
+    LogSum,
+    NonNegative,
+    Penalty,
+    Zero,
+)
 from ._loss import loss
 from ._penalty import penalty
 from ._report import Report
@@ -20,6 +38,7 @@ def cases() -> list[tuple[Penalty, Any]]:
     """The built-in penalties, placed and summed, each with the parameters to test it on (None: a vector of 4)."""
     with x64_scope():
         layer = {"bias": jnp.ones(1), "kernel": jnp.ones(3)}
+        kernel = jnp.ones((2, 2))
         feature = jnp.array([0.3, 0.0, 1.2, 0.7])  # a strength for each number, one of them none
     groups = GroupLasso(0.6, groups=[0, 0, 1, 1])
     return [
@@ -34,6 +53,12 @@ def cases() -> list[tuple[Penalty, Any]]:
         (LogSum(0.5, eps=0.6), None),
         (MCP(0.6, gamma=1.8), None),
         (SCAD(0.5, a=2.8), None),
+        (L2Norm(0.7), None),
+        (L2Norm(0.4, axis=0), kernel),
+        (LInf(0.7), None),
+        (LInf(0.7, axis=1), kernel),
+        (ExclusiveLasso(0.7), None),
+        (ExclusiveLasso(0.7, axis=0), kernel),
         (Zero(), None),
         (NonNegative(), None),
         (Box(-0.5, 0.8), None),

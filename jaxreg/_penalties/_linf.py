@@ -1,0 +1,72 @@
+"""The largest weight: ``lam·max|w|``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Scalar
+
+from ._base import Strength, static
+from ._simplex import onto_l1_ball, onto_simplex
+from ._vector import Norm, norm_formula
+
+
+def value(w: Float[Array, " n"], lam) -> Scalar:
+    return lam * jnp.max(jnp.abs(w), initial=0)
+
+
+def prox(w: Float[Array, " n"], step, lam) -> Float[Array, " n"]:
+    """Moreau: what the projection onto the ℓ1 ball of radius step·lam leaves. Written as a clip, so that ties stay exact."""
+    size = jnp.abs(w)
+    taken = jnp.abs(onto_l1_ball(w, step * lam))
+    level = jnp.where(jnp.any(taken > 0), jnp.max(jnp.where(taken > 0, size - taken, 0), initial=0), jnp.inf)
+    return jnp.where(jnp.sum(size) <= step * lam, 0, jnp.clip(w, -level, level))
+
+
+def residual(w: Float[Array, " n"], g: Float[Array, " n"], lam) -> Float[Array, " n"]:
+    """At 0 the subdifferential is the ℓ1 ball of radius lam; elsewhere a simplex on the largest weights, in their signs."""
+    top = jnp.max(jnp.abs(w), initial=0)
+    sign = jnp.sign(w)
+    face = sign * onto_simplex(jnp.where(jnp.abs(w) == top, -sign * g, -jnp.inf), lam)
+    return g + jnp.where(top == 0, onto_l1_ball(-g, lam), face)
+
+
+class LInf(Norm):
+    """ℓ∞ norm: ``lam·max|w|``, summed over slices where ``axis`` is given.
+
+    It shrinks the largest weights until they are level, and gives ties where L1 gives zeros. Prox ``w − P(w)`` with P the projection
+    onto the ℓ1 ball of radius step·lam (one sort), conjugate that ball's indicator.
+
+    Args:
+      lam: strength, >= 0, one number.
+      axis: None for all leaves as one vector, or the axis (or axes) of each leaf whose slices are vectors.
+
+    Raises:
+      ValueError: ``lam`` is negative or not finite; a leaf lacks the axis.
+
+    References:
+      Parikh and Boyd, Proximal algorithms, 2014, §6.5.2; Duchi et al., Efficient projections onto the l1-ball, 2008, fig. 1.
+
+    >>> import jax.numpy as jnp, jaxreg
+    >>> jaxreg.LInf(2.0).prox(jnp.array([4.0, -3.0, 1.0])).tolist()
+    [2.5, -2.5, 1.0]
+    """
+
+    lam: Strength = 1.0
+    axis: Any = static(default=None)
+
+    vector_value, vector_prox, vector_residual = staticmethod(value), staticmethod(prox), staticmethod(residual)
+
+    @staticmethod
+    def dual_norm(u: Float[Array, " n"]) -> Scalar:
+        return jnp.sum(jnp.abs(u))
+
+    @staticmethod
+    def vector_support(w: Float[Array, " n"], lam) -> Array:
+        """Where no other weight is level with the largest."""
+        size = jnp.abs(w)
+        return (jnp.sum(size == jnp.max(size, initial=0)) == 1) & (jnp.max(size, initial=0) > 0) | (lam == 0)
+
+    def formula(self, prefix: str = "", w: str = "w") -> str:
+        return norm_formula(self, prefix, w, ("max|", "|"))
