@@ -26,6 +26,7 @@ from ._penalties import L1 as L1
 from ._penalties import L2 as L2
 from ._penalties import MCP as MCP
 from ._penalties import SCAD as SCAD
+from ._penalties import SLOPE as SLOPE
 from ._penalties import Box as Box
 from ._penalties import CappedL1 as CappedL1
 from ._penalties import ElasticNet as ElasticNet

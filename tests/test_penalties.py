@@ -11,6 +11,7 @@ from jaxreg import (
     L2,
     MCP,
     SCAD,
+    SLOPE,
     Box,
     CappedL1,
     ElasticNet,
@@ -93,6 +94,8 @@ PENALTIES = {
     "L2Norm, slices": (L2Norm(0.8, axis=0), lambda w: 0.8 * euclid(w)),
     "LInf": (LInf(0.8), lambda w: 0.8 * np.abs(w).max(-1)),
     "ExclusiveLasso": (ExclusiveLasso(0.8), lambda w: 0.4 * absolute(w) ** 2),
+    "SLOPE": (SLOPE(0.8, weights=[1.5, 0.5]), lambda w: 0.8 * (np.sort(np.abs(w)) @ np.array([0.5, 1.5]))),
+    "SLOPE, level": (SLOPE(0.8, weights=[1.0, 1.0]), lambda w: 0.8 * absolute(w)),
     "L2Norm + L1": (L2Norm(0.5) + L1(0.3), lambda w: 0.5 * euclid(w) + 0.3 * absolute(w)),
     "MCP + L2": (MCP(0.7, gamma=2.5) + L2(0.1), lambda w: minimax_concave(w) + 0.1 * square(w)),
     "MCP, scaled": (2 * MCP(0.7, gamma=2.5), lambda w: 2 * minimax_concave(w)),
@@ -294,7 +297,7 @@ def test_facts(x64, name):
         total = definition(a) + definition(np.zeros((1, 2)))
         adds_up = np.allclose(total, definition(a * [1, 0]) + definition(a * [0, 1]))
         assert adds_up or not penalty.separable
-        assert penalty.separable or name.startswith(("GroupLasso", "L2Norm", "LInf", "ExclusiveLasso"))
+        assert penalty.separable or name.startswith(("GroupLasso", "L2Norm", "LInf", "ExclusiveLasso", "SLOPE"))
     kinks = not smooth_along(definition, POINTS).all()
     assert kinks or penalty.smooth or not np.any(jax.tree.leaves(penalty)) or "pure" in name
     assert not (penalty.smooth and kinks)

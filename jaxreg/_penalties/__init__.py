@@ -21,5 +21,6 @@ from ._mcp import MCP as MCP
 from ._place import Around as Around
 from ._place import On as On
 from ._scad import SCAD as SCAD
+from ._slope import SLOPE as SLOPE
 from ._sum import Sum as Sum
 from ._zero import Zero as Zero

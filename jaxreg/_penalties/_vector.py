@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Scalar
 
 from .._dtypes import is_penalised_leaf
-from ._arithmetic import check_numbers, coefficient, refuse_nothing, zeros
+from ._arithmetic import check_numbers, coefficient, norm, refuse_nothing, total, zeros
 from ._base import Penalty, PyTree, Strength, UnknownOperation, _fields
 
 Blocks = list[Array]  # each (vectors, numbers): vectors of one length
@@ -137,8 +137,7 @@ class Vectorwise(Penalty):
 
     def __call__(self, params: PyTree) -> Scalar:
         blocks, _ = self._gather(params)
-        values = [jnp.sum(v) for v in self._apply(lambda w, *s: self.vector_value(w, *s), blocks)]
-        return sum(values[1:], start=values[0]) if values else jnp.zeros(())
+        return total([jnp.sum(v) for v in self._apply(lambda w, *s: self.vector_value(w, *s), blocks)])
 
     def prox(self, params: PyTree, step: Any = 1.0) -> PyTree:
         if not jax.tree_util.treedef_is_leaf(jax.tree.structure(step)) or jnp.ndim(step) != 0:
@@ -150,7 +149,7 @@ class Vectorwise(Penalty):
         blocks, _ = self._gather(params)
         slopes, _ = self._gather(grad)
         residuals = self._apply(lambda w, g, *s: self.vector_residual(w, g, *s), blocks, slopes)
-        return jnp.sqrt(sum(jnp.sum(r**2) for r in residuals))
+        return norm(residuals)
 
     def lambda_max(self, grad_at_zero: PyTree) -> Scalar:
         blocks, _ = self._gather(grad_at_zero)
@@ -159,7 +158,7 @@ class Vectorwise(Penalty):
 
     def conjugate(self, dual: PyTree) -> Scalar:
         blocks, _ = self._gather(dual)
-        return sum(jnp.sum(v) for v in self._apply(lambda u, *s: self.vector_conjugate(u, *s), blocks))
+        return total([jnp.sum(v) for v in self._apply(lambda u, *s: self.vector_conjugate(u, *s), blocks)])
 
     def support(self, params: PyTree) -> PyTree:
         blocks, put_back = self._gather(params)
@@ -183,8 +182,7 @@ def _norm_conjugate(cls: Any, u: Float[Array, " n"], lam: Any, *rest: Any) -> Sc
 
 
 def _norm_lambda_max(cls: Any, g: Float[Array, " n"], lam: Any, *rest: Any) -> Scalar:
-    size = cls.dual_norm(g, *rest)
-    return jnp.where(lam > 0, size / jnp.where(lam > 0, lam, 1), jnp.where(size > 0, jnp.inf, 0)) * (lam > 0)
+    return jnp.where(lam > 0, cls.dual_norm(g, *rest) / jnp.where(lam > 0, lam, 1), 0)
 
 
 class Norm(Vectorwise):
