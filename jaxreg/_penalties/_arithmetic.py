@@ -72,6 +72,12 @@ def zero_or_inf(u: Array) -> Array:
     return jnp.where(u == 0, 0.0, jnp.inf).astype(u.dtype)
 
 
+def steepest_bend(slopes: Any, widths: Any) -> Any:
+    """The largest slope over the smallest width, from trees of strengths: a bound on how concave a penalty can be."""
+    largest = functools.reduce(jnp.maximum, [jnp.max(jnp.asarray(x)) for x in jax.tree.leaves(slopes)])
+    return largest / functools.reduce(jnp.minimum, [jnp.min(jnp.asarray(x)) for x in jax.tree.leaves(widths)])
+
+
 def total(values: PyTree) -> Scalar:
     """The sum of a pytree of scalars; 0 for an empty one."""
     return functools.reduce(jnp.add, jax.tree.leaves(values) or [jnp.zeros(())])

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ._about import About
 from ._arithmetic import check_numbers, weighted_sum
 from ._base import Strength
 from ._folded import Folded, deeper
@@ -68,6 +69,13 @@ class CappedL1(Folded):
 
     lam: Strength = 1.0
     cap: Strength = 1.0
+    about = About(
+        equation="lam·Σ min(|w|, cap)",
+        domain="lam ≥ 0, cap > 0",
+        cost="O(n)",
+        also="",
+        source="Zhang 2010 (multi-stage convex relaxation), §1",
+    )
 
     leaf_value, slope, steepest, shrink = staticmethod(value), staticmethod(slope), staticmethod(steepest), staticmethod(shrink)
     leaf_subdifferential, leaf_support = staticmethod(subdifferential), staticmethod(support)

@@ -10,8 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from . import _l1, _l2
+from ._about import About
 from ._arithmetic import check_numbers, coefficient
-from ._base import Penalty, Separable, Strength
+from ._base import Penalty, Strength
+from ._separable import Separable
 
 
 def split(lam, l1_ratio):
@@ -73,6 +75,13 @@ class ElasticNet(Separable):
     lam: Strength = 1.0
     l1_ratio: Strength = 0.5
     convex = True
+    about = About(
+        equation="lam·(l1_ratio·Σ|w| + ½(1 − l1_ratio)·Σw²)",
+        domain="lam ≥ 0, 0 ≤ l1_ratio ≤ 1",
+        cost="O(n)",
+        also="jaxopt, nemos, skglm, ProximalOperators.jl, Keras, glmnet, scikit-learn",
+        source="Friedman, Hastie and Tibshirani 2010, eq. 2",
+    )
 
     leaf_value = staticmethod(value)
     leaf_grad = staticmethod(grad)

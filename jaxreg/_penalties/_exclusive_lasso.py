@@ -7,8 +7,10 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Scalar
 
+from ._about import About
 from ._arithmetic import coefficient
-from ._base import Strength, static
+from ._base import PyTree, Strength, static
+from ._simplex import above
 from ._vector import Vectorwise
 
 
@@ -16,12 +18,14 @@ def value(w: Float[Array, " n"], lam) -> Scalar:
     return lam * jnp.sum(jnp.abs(w)) ** 2 / 2
 
 
+def grad(w: Float[Array, " n"], lam) -> Float[Array, " n"]:
+    return lam * jnp.sum(jnp.abs(w)) * jnp.sign(w)
+
+
 def prox(w: Float[Array, " n"], step, lam) -> Float[Array, " n"]:
-    """Soft thresholding at ``t = step·lam·‖z‖₁``; with the k largest kept, ``t = step·lam·S_k/(1 + step·lam·k)``, the largest over k."""
+    """Soft thresholding at ``t = step·lam·‖z‖₁``; with the k largest kept, ``t = step·lam·S_k/(1 + step·lam·k)``."""
     strength, size = step * lam, jnp.abs(w)
-    sums = jnp.cumsum(jnp.flip(jnp.sort(size)))
-    rank = jnp.arange(1, w.size + 1, dtype=w.dtype)
-    threshold = jnp.max(sums * (strength / (1 + strength * rank)), initial=0)
+    _, threshold = above(size, size > 0, strength, 0.0, 1.0)
     return jnp.sign(w) * jnp.maximum(size - threshold, 0)
 
 
@@ -39,8 +43,8 @@ def conjugate(u: Float[Array, " n"], lam) -> Scalar:
 class ExclusiveLasso(Vectorwise):
     """Exclusive lasso (ℓ1,2): ``½·lam·‖w‖₁²``, summed over slices where ``axis`` is given.
 
-    Weights of one group compete: few in each stay, but rarely none. Prox soft thresholding at a level that one sort finds; conjugate
-    ``max|u|²/(2·lam)``. Zero is never a solution unless the gradient is zero: ``lambda_max`` is +inf.
+    Weights of one group compete: few in each stay, but rarely none. Gradient ``lam·‖w‖₁·sign(w)``, prox soft thresholding at a level that
+    some passes find, conjugate ``max|u|²/(2·lam)``. Zero is never a solution unless the gradient is zero: ``lambda_max`` is +inf.
 
     Args:
       lam: strength, >= 0, one number. The ½ is part of the definition.
@@ -61,6 +65,13 @@ class ExclusiveLasso(Vectorwise):
     lam: Strength = 1.0
     axis: Any = static(default=None)
     convex = True
+    about = About(
+        equation="½·lam·‖w‖₁²",
+        domain="lam ≥ 0",
+        cost="O(n), some passes",
+        also="",
+        source="Zhou, Jin and Hoi 2010, eq. 2",
+    )
 
     vector_value, vector_prox, vector_residual = staticmethod(value), staticmethod(prox), staticmethod(residual)
     vector_conjugate = staticmethod(conjugate)
@@ -73,6 +84,9 @@ class ExclusiveLasso(Vectorwise):
     def vector_support(w: Float[Array, " n"], lam) -> Array:
         """At 0 the function is smooth; a zero weight beside others is a kink."""
         return (w != 0) | jnp.all(w == 0) | (lam == 0)
+
+    def grad(self, params: PyTree) -> PyTree:
+        return self._write(grad, params)
 
     def formula(self, prefix: str = "", w: str = "w") -> str:
         return f"½·{coefficient(prefix, self.lam)}" + (f"‖{w}‖₁²" if self.axis is None else f"Σ‖{w}_slice‖₁²")

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ._arithmetic import number
-from ._base import Penalty, Separable, Strength, UnknownOperation, _fields
+from ._base import Penalty, Strength, UnknownOperation, _fields
+from ._separable import Separable
 
 
 def _grad(cls: Any, w: Float[Array, "..."], *strengths: Any) -> Float[Array, "..."]:
@@ -28,7 +29,9 @@ def _support(cls: Any, w: Float[Array, "..."], *strengths: Any) -> Array:
 
 
 def _prox(cls: Any, w: Float[Array, "..."], step: Any, *strengths: Any) -> Float[Array, "..."]:
-    return jnp.sign(w) * cls.shrink(jnp.abs(w), step, *strengths)
+    moved = jnp.sign(w) * cls.shrink(jnp.abs(w), step, *strengths)
+    # Without a penalty the prox is the identity, whose slope at 0 the sign would lose.
+    return jnp.where((w == 0) & ((cls.steepest(w, *strengths) == 0) | (step == 0)), w, moved)
 
 
 def _undefined(cls: Any, *arguments: Any) -> Array:
@@ -41,6 +44,8 @@ class Folded(Separable):
     ``slope(m, …)`` is f′ at m > 0, ``steepest(w, …)`` its limit at 0 (perhaps infinite) in w's shape, ``shrink(m, step, …)``
     the prox of magnitudes. Not convex: the prox jumps where two minima are equally deep, and takes the smaller there.
     """
+
+    role = "folded"
 
     slope: ClassVar[Any] = classmethod(_undefined)
     steepest: ClassVar[Any] = classmethod(_undefined)

@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ._about import About
 from ._arithmetic import check_numbers, weighted_sum
-from ._base import Separable, Strength
+from ._base import Strength
+from ._separable import Separable
 
 
 def value(w: Float[Array, "..."], lam, delta) -> Float[Array, "..."]:
@@ -58,6 +60,13 @@ class Huber(Separable):
     lam: Strength = 1.0
     delta: Strength = 1.0
     convex, smooth = True, True
+    about = About(
+        equation="lam·Σ h(w), h(w) = ½w² up to |w| = delta, delta·|w| − ½delta² beyond",
+        domain="lam ≥ 0, delta > 0",
+        cost="O(n)",
+        also="SCICO, ProximalOperators.jl",
+        source="Huber 1964, eq. 3",
+    )
 
     leaf_value = staticmethod(value)
     leaf_grad = staticmethod(grad)

@@ -10,8 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._dtypes import is_concrete, is_number
+from ._about import About
 from ._arithmetic import check_numbers
-from ._base import Penalty, Separable, Strength
+from ._base import Penalty, Strength
+from ._separable import Separable
 
 
 def value(w: Float[Array, "..."], lower, upper) -> Float[Array, "..."]:
@@ -50,12 +52,22 @@ def conjugate(u: Float[Array, "..."], lower, upper) -> Float[Array, "..."]:
 class NonNegative(Separable):
     """The constraint w >= 0: 0 where it holds, +inf elsewhere; prox ``max(w, 0)``. λ has no effect on it.
 
+    References:
+      Parikh and Boyd, Proximal algorithms, 2014, §6.2.4.
+
     >>> import jax.numpy as jnp, jaxreg
     >>> (jaxreg.L1(1.0) + jaxreg.NonNegative()).prox(jnp.array([3.0, -3.0])).tolist()
     [2.0, 0.0]
     """
 
     convex, finite, cone, role = True, False, True, "interval"
+    about = About(
+        equation="w ≥ 0",
+        domain="no parameters",
+        cost="O(n)",
+        also="optax, jaxopt, skglm, SCICO, ProximalOperators.jl, Keras",
+        source="Parikh and Boyd 2014, §6.3.1",
+    )
 
     @staticmethod
     def leaf_value(w: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -107,6 +119,9 @@ class Box(Separable):
     Raises:
       ValueError: a bound is NaN, or a lower bound exceeds its upper bound.
 
+    References:
+      Parikh and Boyd, Proximal algorithms, 2014, §6.2.4.
+
     >>> import jax.numpy as jnp, jaxreg
     >>> jaxreg.Box(-1.0, 2.0).prox(jnp.array([-3.0, 0.5, 3.0])).tolist()
     [-1.0, 0.5, 2.0]
@@ -115,6 +130,13 @@ class Box(Separable):
     lower: Strength = -np.inf
     upper: Strength = np.inf
     convex, finite, role = True, False, "interval"
+    about = About(
+        equation="lower ≤ w ≤ upper",
+        domain="lower ≤ upper",
+        cost="O(n)",
+        also="optax, jaxopt, skglm, ProximalOperators.jl, PyProximal, glmnet",
+        source="Parikh and Boyd 2014, §6.2",
+    )
 
     leaf_value = staticmethod(value)
     leaf_grad = staticmethod(grad)

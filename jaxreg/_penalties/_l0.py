@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Scalar
 
+from ._about import About
 from ._arithmetic import weighted_sum
 from ._base import PyTree, Strength, UnknownOperation
 from ._folded import Folded
@@ -47,6 +48,13 @@ class L0(Folded):
     """
 
     lam: Strength = 1.0
+    about = About(
+        equation="lam·#{w ≠ 0}",
+        domain="lam ≥ 0",
+        cost="O(n)",
+        also="SCICO, ProximalOperators.jl, PyProximal",
+        source="Blumensath and Davies 2008, eq. 2.2",
+    )
 
     leaf_value, slope, steepest, shrink = staticmethod(value), staticmethod(slope), staticmethod(steepest), staticmethod(shrink)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ._about import About
 from ._arithmetic import weighted_sum
-from ._base import Separable, Strength
+from ._base import Strength
+from ._separable import Separable
 
 
 def value(w: Float[Array, "..."], lam) -> Float[Array, "..."]:
@@ -18,8 +20,9 @@ def grad(w: Float[Array, "..."], lam) -> Float[Array, "..."]:
 
 
 def prox(w: Float[Array, "..."], step, lam) -> Float[Array, "..."]:
-    """Soft thresholding. At |w| = step·lam, and below, the answer is exactly zero."""
-    return jnp.sign(w) * jnp.maximum(jnp.abs(w) - step * lam, 0)
+    """Soft thresholding. At |w| = step·lam, and below, the answer is exactly zero; without a threshold it is w, with slope 1 at 0 too."""
+    threshold = step * lam
+    return jnp.where((jnp.abs(w) <= threshold) & (threshold > 0), 0, w - jnp.sign(w) * threshold)
 
 
 def subdifferential(w: Float[Array, "..."], lam) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
@@ -53,11 +56,18 @@ class L1(Separable):
 
     >>> import jax.numpy as jnp, jaxreg
     >>> jaxreg.L1(1.0).prox(jnp.array([3.0, 1.0, -0.5])).tolist()
-    [2.0, 0.0, -0.0]
+    [2.0, 0.0, 0.0]
     """
 
     lam: Strength = 1.0
     convex, role = True, "soft"
+    about = About(
+        equation="lam·Σ|w|",
+        domain="lam ≥ 0",
+        cost="O(n)",
+        also="jaxopt, nemos, skglm, SCICO, ProximalOperators.jl, PyProximal, Keras, glmnet, scikit-learn",
+        source="Tibshirani 1996",
+    )
 
     leaf_value = staticmethod(value)
     leaf_grad = staticmethod(grad)

@@ -8,17 +8,29 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Scalar
 
+from ._about import About
 from ._arithmetic import safe_sqrt
 from ._base import Penalty, PyTree, Strength, static
-from ._group_lasso import shrink
+from ._groups import shrink
 from ._vector import Norm, norm_formula
 
 
+def unit(w: Float[Array, " n"]) -> Scalar:
+    """The largest entry, a constant to derivatives: in its units no square overflows or vanishes. 1 where that is no help."""
+    largest = jnp.max(jnp.abs(w), initial=0)
+    return jax.lax.stop_gradient(jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1))
+
+
 def length(w: Float[Array, " n"]) -> Scalar:
-    """‖w‖₂ in units of the largest entry, so that no square overflows or vanishes; its derivative at 0 is 0."""
-    unit = jnp.max(jnp.abs(w), initial=0)
-    unit = jax.lax.stop_gradient(jnp.where((unit > 0) & jnp.isfinite(unit), unit, 1))
-    return unit * safe_sqrt(jnp.sum((w / unit) ** 2))
+    """‖w‖₂; its derivative at 0 is 0."""
+    return unit(w) * safe_sqrt(jnp.sum((w / unit(w)) ** 2))
+
+
+def direction(w: Float[Array, " n"]) -> Float[Array, " n"]:
+    """w/‖w‖₂, and 0 for 0; its derivative divides by no square of a length."""
+    scaled = w / unit(w)
+    size = safe_sqrt(jnp.sum(scaled**2))
+    return scaled / jnp.where(size > 0, size, 1)
 
 
 def value(w: Float[Array, " n"], lam) -> Scalar:
@@ -59,6 +71,13 @@ class L2Norm(Norm):
     lam: Strength = 1.0
     axis: Any = static(default=None)
     role = "norm"
+    about = About(
+        equation="lam·‖w‖₂",
+        domain="lam ≥ 0",
+        cost="O(n)",
+        also="SCICO, ProximalOperators.jl, PyProximal",
+        source="Parikh and Boyd 2014, §6.5.1",
+    )
 
     vector_value, vector_prox, dual_norm = staticmethod(value), staticmethod(prox), staticmethod(length)
 

@@ -7,13 +7,20 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Scalar
 
-from ._base import Strength, static
+from ._about import About
+from ._base import PyTree, Strength, static
 from ._simplex import onto_l1_ball, onto_simplex
 from ._vector import Norm, norm_formula
 
 
 def value(w: Float[Array, " n"], lam) -> Scalar:
     return lam * jnp.max(jnp.abs(w), initial=0)
+
+
+def grad(w: Float[Array, " n"], lam) -> Float[Array, " n"]:
+    """Weights that are level with the largest share its slope."""
+    top = (jnp.abs(w) == jnp.max(jnp.abs(w), initial=0)) & (w != 0)
+    return lam * jnp.sign(w) * top / jnp.maximum(jnp.sum(top), 1)
 
 
 def prox(w: Float[Array, " n"], step, lam) -> Float[Array, " n"]:
@@ -36,7 +43,8 @@ class LInf(Norm):
     """ℓ∞ norm: ``lam·max|w|``, summed over slices where ``axis`` is given.
 
     It shrinks the largest weights until they are level, and gives ties where L1 gives zeros. Prox ``w − P(w)`` with P the projection
-    onto the ℓ1 ball of radius step·lam (one sort), conjugate that ball's indicator.
+    onto the ℓ1 ball of radius step·lam, conjugate that ball's indicator. Gradient ``lam·sign(w)`` at the largest, shared if
+    several are level.
 
     Args:
       lam: strength, >= 0, one number.
@@ -55,6 +63,13 @@ class LInf(Norm):
 
     lam: Strength = 1.0
     axis: Any = static(default=None)
+    about = About(
+        equation="lam·max|w|",
+        domain="lam ≥ 0",
+        cost="O(n), some passes",
+        also="ProximalOperators.jl",
+        source="Parikh and Boyd 2014, §6.5.2",
+    )
 
     vector_value, vector_prox, vector_residual = staticmethod(value), staticmethod(prox), staticmethod(residual)
 
@@ -67,6 +82,9 @@ class LInf(Norm):
         """Where no other weight is level with the largest."""
         size = jnp.abs(w)
         return (jnp.sum(size == jnp.max(size, initial=0)) == 1) & (jnp.max(size, initial=0) > 0) | (lam == 0)
+
+    def grad(self, params: PyTree) -> PyTree:
+        return self._write(grad, params)
 
     def formula(self, prefix: str = "", w: str = "w") -> str:
         return norm_formula(self, prefix, w, ("max|", "|"))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ._arithmetic import check_numbers, weighted_sum
+from ._about import About
+from ._arithmetic import check_numbers, steepest_bend, weighted_sum
 from ._base import Strength
 from ._folded import Folded, deeper
 
@@ -57,8 +59,19 @@ class LogSum(Folded):
 
     lam: Strength = 1.0
     eps: Strength = 1.0
+    about = About(
+        equation="lam·Σ log(1 + |w|/eps)",
+        domain="lam ≥ 0, eps > 0",
+        cost="O(n)",
+        also="skglm",
+        source="Candès, Wakin and Boyd 2008, eq. 8",
+    )
 
     leaf_value, slope, steepest, shrink = staticmethod(value), staticmethod(slope), staticmethod(steepest), staticmethod(shrink)
+
+    def weak_convexity(self) -> Any:
+        """The slope ``lam/(m + eps)`` falls fastest at 0, by lam/eps²."""
+        return steepest_bend(self.lam, jax.tree.map(lambda eps: eps**2, self.eps))
 
     def _validate(self, name: str, value: Any) -> None:
         super()._validate(name, value)

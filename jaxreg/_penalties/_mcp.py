@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ._arithmetic import check_numbers
+from ._about import About
+from ._arithmetic import check_numbers, steepest_bend
 from ._base import Strength
 from ._folded import Knee
 
@@ -61,8 +62,18 @@ class MCP(Knee):
     lam: Strength = 1.0
     gamma: Strength = 3.0
     scale: Strength = 1.0
+    about = About(
+        equation="scale·Σ lam·|w| − w²/(2·gamma) up to |w| = gamma·lam, ½·gamma·lam² beyond",
+        domain="lam ≥ 0, gamma > 0, scale ≥ 0",
+        cost="O(n)",
+        also="skglm, ncvreg",
+        source="Zhang 2010, eq. 2.1",
+    )
 
     leaf_value, slope, steepest, shrink = staticmethod(value), staticmethod(slope), staticmethod(steepest), staticmethod(shrink)
+
+    def weak_convexity(self) -> Any:
+        return steepest_bend(self.scale, self.gamma)
 
     def _validate(self, name: str, value: Any) -> None:
         super()._validate(name, value)

@@ -11,11 +11,11 @@ from jaxtyping import Scalar
 
 from .. import _tree
 from .._dtypes import cast, is_penalised_leaf
-from ._arithmetic import total, zero_or_inf, zeros
+from ._arithmetic import norm, total, zero_or_inf, zeros
 from ._base import Penalty, PyTree, Strength, UnknownOperation, static
 
 
-class _Wrapper(Penalty):
+class Wrapper(Penalty):
     """Hands the facts of the penalty it holds on."""
 
     penalty: Penalty
@@ -40,11 +40,14 @@ class _Wrapper(Penalty):
     def at(self, lam: Strength) -> Penalty:
         return self._rewrap(self.penalty.at(lam))
 
+    def weak_convexity(self) -> Any:
+        return self.penalty.weak_convexity()
+
     def terms(self) -> tuple[Penalty, ...]:
         return tuple(self._rewrap(term) for term in self.penalty.terms())
 
 
-class On(_Wrapper):
+class On(Wrapper):
     """A penalty on the leaves that ``where`` selects; made by ``penalty.on(where)``.
 
     The other leaves are taken out of the tree (None is no leaf) before the inner penalty sees it, so a prefix pytree
@@ -76,6 +79,13 @@ class On(_Wrapper):
     def subdifferential(self, params: PyTree) -> tuple[PyTree, PyTree]:
         lower, upper = self.penalty.subdifferential(self._keep(params))
         return self._fill(lower, params, zeros), self._fill(upper, params, zeros)
+
+    def subdiff_distance(self, params: PyTree, grad: PyTree) -> Scalar:
+        """The inner distance and the gradient off the selection, where only 0 is stationary."""
+        mask = _tree.select(self.where.value, params)
+        off = _tree.keep(jax.tree.map(lambda chosen: not chosen, mask), grad)
+        outside = [jnp.asarray(g) for g in jax.tree.leaves(off) if is_penalised_leaf(g)]
+        return norm([self.penalty.subdiff_distance(_tree.keep(mask, params), _tree.keep(mask, grad)), *outside])
 
     def _relax(self, params: PyTree, residual: PyTree) -> PyTree:
         mask = _tree.select(self.where.value, params)
@@ -116,7 +126,7 @@ class On(_Wrapper):
         return f"{self.penalty!r}.on({self.where!r})"
 
 
-class Around(_Wrapper):
+class Around(Wrapper):
     """``penalty(params − reference)``; made by ``penalty.around(reference)``. The reference is data, not structure."""
 
     center: Any = None
@@ -151,6 +161,9 @@ class Around(_Wrapper):
     def subdifferential(self, params: PyTree) -> tuple[PyTree, PyTree]:
         return self.penalty.subdifferential(self._difference(params))
 
+    def subdiff_distance(self, params: PyTree, grad: PyTree) -> Scalar:
+        return self.penalty.subdiff_distance(self._difference(params), grad)
+
     def _relax(self, params: PyTree, residual: PyTree) -> PyTree:
         return self.penalty._relax(self._difference(params), residual)
 
@@ -182,4 +195,4 @@ class Around(_Wrapper):
         return self.penalty.formula(prefix, f"({w} − {w}₀)")
 
     def __repr__(self) -> str:
-        return f"{self.penalty!r}.around({jax.tree.map(np.shape, self.center)})"
+        return f"{self.penalty!r}.around({jax.tree.map(lambda r: r if np.ndim(r) == 0 else np.shape(r), self.center)})"

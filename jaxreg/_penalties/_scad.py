@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ._arithmetic import check_numbers
+from ._about import About
+from ._arithmetic import check_numbers, steepest_bend
 from ._base import Strength
 from ._folded import Knee, deeper
 
@@ -62,8 +64,18 @@ class SCAD(Knee):
     lam: Strength = 1.0
     a: Strength = 3.7
     scale: Strength = 1.0
+    about = About(
+        equation="scale·Σ lam·|w| up to |w| = lam, lam·|w| − (|w| − lam)²/(2(a − 1)) up to a·lam, ½(a + 1)·lam² beyond",
+        domain="lam ≥ 0, a > 2, scale ≥ 0",
+        cost="O(n)",
+        also="skglm, ncvreg",
+        source="Fan and Li 2001, eq. 2.7",
+    )
 
     leaf_value, slope, steepest, shrink = staticmethod(value), staticmethod(slope), staticmethod(steepest), staticmethod(shrink)
+
+    def weak_convexity(self) -> Any:
+        return steepest_bend(self.scale, jax.tree.map(lambda a: a - 1, self.a))
 
     def _validate(self, name: str, value: Any) -> None:
         super()._validate(name, value)

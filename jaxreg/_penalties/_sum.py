@@ -6,9 +6,12 @@ Write the sum as quadratics ``½a(w − r)²`` plus the rest. Completing the squ
 
 which holds for any rest. Within the rest, on leaves that two terms share:
 
+    differences of neighbours, then any convex function alike for all numbers: it moves levels monotonically, and differences of
+                           levels keep their signs                           (Friedman et al. 2007, lemma A.1, for L1)
     soft + soft            thresholds add                                    (composition)
     soft, then a norm      Yu, On decomposing the proximal map, 2013, cor. 4 (sparse group lasso)
     any convex separable, then an interval: in one dimension the constrained minimiser is the clipped one
+    a function that rises with |w|, then w >= 0: below 0 the constrained minimiser is 0
     a cone, then a norm    the norm's shrinkage stays in the cone            (Yu 2013, thm. 1)
 
 Everything else raises, naming both terms.
@@ -25,8 +28,8 @@ from jaxtyping import Scalar
 
 from .._dtypes import cast, is_number, is_penalised_leaf
 from ._arithmetic import total, zero_or_inf
-from ._base import Penalty, PyTree, Strength, UnknownOperation
-from ._place import Around
+from ._base import Penalty, PyTree, Strength, UnknownOperation, _fields
+from ._place import Around, Wrapper
 
 
 def add(first: Penalty, second: Penalty) -> Penalty:
@@ -82,6 +85,14 @@ class Sum(Penalty):
         upper = self._fold([b[1] for b in bounds], lambda a, b: jnp.where((a == -jnp.inf) | (b == -jnp.inf), -jnp.inf, a + b))
         return lower, upper
 
+    def subdiff_distance(self, params: PyTree, grad: PyTree) -> Scalar:
+        kinked = [p for p in self.summands if not p.smooth]
+        if len(kinked) != 1:
+            return super().subdiff_distance(params, grad)
+        # The smooth terms only move the gradient, and what a norm's or a set's subdifferential looks like is its own affair.
+        moved = self._fold([grad, *[p.grad(params) for p in self.summands if p.smooth]], jnp.add)
+        return kinked[0].subdiff_distance(params, moved)
+
     def _relax(self, params: PyTree, residual: PyTree) -> PyTree:
         self._refuse_overlap([p for p in self._terms() if p.role == "norm"], params)
         for p in self.summands:
@@ -115,6 +126,10 @@ class Sum(Penalty):
         found = jax.lax.fori_loop(0, 2 * bits, halve, (jnp.zeros_like(upper), upper))[1]
         return jnp.where(is_zero_solution(0.0), 0, found)
 
+    def weak_convexity(self) -> Any:
+        """A bound: the moduli add, but two terms need not be at their worst at one place."""
+        return sum(p.weak_convexity() for p in self.summands)
+
     def scaled(self, factor: Strength) -> Penalty:
         return Sum(tuple(p.scaled(factor) for p in self.summands))
 
@@ -141,7 +156,7 @@ class Sum(Penalty):
         rest = sorted((t for t in terms if t.role != "quadratic"), key=_order)
         for i, first in enumerate(rest):
             for second in rest[i + 1 :]:
-                if _overlap(first, second, params) and not _known(first, second):
+                if _overlap(first, second, params) and not _known(first, second, params):
                     raise _unknown("prox", first, second)
         point, steps = params, [step] * len(rest)
         if quadratics:
@@ -217,18 +232,34 @@ def _order(term: Penalty) -> int:
     """The order in which proxes compose: cones before norms, intervals last."""
     if term.role == "interval":
         return 1 if term.cone else 3
-    return {"soft": 0, "": 0, "norm": 2}[term.role]
+    return {"levels": -1, "soft": 0, "folded": 0, "": 0, "norm": 2}[term.role]
 
 
-def _known(first: Penalty, second: Penalty) -> bool:
+def _known(first: Penalty, second: Penalty, params: PyTree) -> bool:
     """Whether prox_second ∘ prox_first is the prox of the sum on shared leaves (``first`` comes first in _order)."""
     roles = (first.role, second.role)
+    if first.role == "levels":
+        both = zip(jax.tree.leaves(first.covers(params)), jax.tree.leaves(second.covers(params)), strict=True)
+        return second.convex and second.separable and _alike(second) and all(b or not a for a, b in both)
+    if first.role == "folded":
+        return second.cone and first.reference() is None and second.reference() is None
     same_center = first.reference() is second.reference()
     if second.role == "interval" and first.role != "norm":
         return first.convex and first.separable
     if roles == ("interval", "norm"):
         return first.cone and first.reference() is None and second.reference() is None
     return roles in (("soft", "soft"), ("soft", "norm")) and same_center
+
+
+def _alike(term: Any) -> bool:
+    """Whether a separable term is one function of one number: every strength, bound and centre is a single number."""
+    while isinstance(term, Wrapper):
+        if isinstance(term, Around) and not (is_number(term.center) and np.ndim(term.center) == 0):
+            return False
+        if any(np.ndim(x) for x in jax.tree.leaves(term)):
+            return False
+        term = term.penalty
+    return all(is_number(getattr(term, f.name)) and np.ndim(getattr(term, f.name)) == 0 for f in _fields(term))
 
 
 def _overlap(first: Penalty, second: Penalty, params: PyTree) -> bool:
@@ -239,8 +270,9 @@ def _overlap(first: Penalty, second: Penalty, params: PyTree) -> bool:
 def _unknown(what: str, first: Penalty, second: Penalty) -> UnknownOperation:
     return UnknownOperation(
         f"the {what} of {first!r} + {second!r} is not known where they share leaves. Known joint proxes: L1, L2, elastic "
-        f"net and Box or NonNegative in any sum; GroupLasso with L1, with one number's L2, with NonNegative. Otherwise "
-        f"put the terms on different leaves with .on, or move a smooth one into the loss"
+        f"net and Box or NonNegative in any sum; any penalty with one number's L2; a separable convex one with Box; a group "
+        f"norm with L1 or NonNegative; fused differences with a separable convex one of single strengths; a folded concave one with "
+        f"NonNegative. Otherwise put the terms on different leaves with .on, smooth one with .envelope(mu) or add it to the loss"
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Scalar
 
 from .._dtypes import is_penalised_leaf
-from ._arithmetic import check_numbers, coefficient, norm, refuse_nothing, total, zeros
+from ._arithmetic import check_numbers, coefficient, norm, number, refuse_nothing, total, zeros
 from ._base import Penalty, PyTree, Strength, UnknownOperation, _fields
 
 Blocks = list[Array]  # each (vectors, numbers): vectors of one length
@@ -176,17 +176,17 @@ class Vectorwise(Penalty):
         return strengths[0] == 0 if strengths else False
 
 
-def _norm_conjugate(cls: Any, u: Float[Array, " n"], lam: Any, *rest: Any) -> Scalar:
+def _norm_conjugate(cls: Any, u: Float[Array, "..."], lam: Any, *rest: Any) -> Scalar:
     """The indicator of the dual ball of radius lam."""
     return jnp.where(cls.dual_norm(u, *rest) <= lam, 0, jnp.inf).astype(u.dtype)
 
 
-def _norm_lambda_max(cls: Any, g: Float[Array, " n"], lam: Any, *rest: Any) -> Scalar:
+def _norm_lambda_max(cls: Any, g: Float[Array, "..."], lam: Any, *rest: Any) -> Scalar:
     return jnp.where(lam > 0, cls.dual_norm(g, *rest) / jnp.where(lam > 0, lam, 1), 0)
 
 
 class Norm(Vectorwise):
-    """``lam`` times a norm: give ``dual_norm(u, …)``, and conjugate and ``lambda_max`` follow."""
+    """``lam`` times a norm, of vectors or of matrices: give ``dual_norm(u, …)``, and conjugate and ``lambda_max`` follow."""
 
     convex = True
     dual_norm: ClassVar[Any] = _undefined("the dual norm")
@@ -197,14 +197,17 @@ class Norm(Vectorwise):
 class VectorSet(Vectorwise):
     """The indicator of a set of vectors: 0 inside, +inf outside; the prox is the projection, λ has no say.
 
-    Give ``project(w, …)`` and ``violation(w, …)``: how far outside, in the units of the set's own inequality or equation, and the
-    size it is to be compared with. A point is inside if its violation is within 64 ε of that size (4·n ε for n above 16), because
-    projections round.
+    Give ``project(w, …)``; ``violation(w, …)``: how far outside (negative inside), in the units of the set's own inequality or
+    equation, and the size it is to be compared with; ``tangent(w, d, …)``: a direction d projected on the tangent cone at a point w of
+    the boundary, from which normal cone, support and ``lambda_max`` follow; and ``condition``, the set in words of ``{w}`` and fields.
+    A point is inside if its violation is within 64 ε of that size (4·n ε for n above 16), because projections round.
     """
 
     finite = False
+    condition: ClassVar[str] = ""
     project: ClassVar[Any] = _undefined("the projection")
     violation: ClassVar[Any] = _undefined("the inequality")
+    tangent: ClassVar[Any] = _undefined("the normal cone")
 
     def scaled(self, factor: Strength) -> Penalty:
         del factor
@@ -216,18 +219,36 @@ class VectorSet(Vectorwise):
         return False
 
     @classmethod
-    def inside(cls, w: Float[Array, " n"], *strengths: Any) -> Array:
+    def inside(cls, w: Float[Array, "..."], *strengths: Any) -> Array:
         excess, size = cls.violation(w, *strengths)
-        return excess <= 4 * max(16, w.size) * jnp.finfo(w.dtype).eps * size
+        return excess <= rounding(w) * size
 
     @classmethod
-    def vector_value(cls, w: Float[Array, " n"], *strengths: Any) -> Scalar:
+    def vector_value(cls, w: Float[Array, "..."], *strengths: Any) -> Scalar:
         return jnp.where(cls.inside(w, *strengths), 0, jnp.inf).astype(w.dtype)
 
     @classmethod
-    def vector_prox(cls, w: Float[Array, " n"], step: Any, *strengths: Any) -> Float[Array, " n"]:
+    def vector_prox(cls, w: Float[Array, "..."], step: Any, *strengths: Any) -> Float[Array, "..."]:
         del step
         return cls.project(w, *strengths)
+
+    @classmethod
+    def vector_support(cls, w: Float[Array, "..."], *strengths: Any) -> Array:
+        """The interior: a set without one is smooth nowhere."""
+        excess, size = cls.violation(w, *strengths)
+        return excess < -rounding(w) * size
+
+    @classmethod
+    def vector_residual(cls, w: Float[Array, "..."], g: Float[Array, "..."], *strengths: Any) -> Float[Array, "..."]:
+        """The descent that the set leaves open (Moreau); +inf outside, where the normal cone is empty."""
+        left = jnp.where(cls.vector_support(w, *strengths), g, -cls.tangent(w, -g, *strengths))
+        return jnp.where(cls.inside(w, *strengths), left, jnp.inf)
+
+    @classmethod
+    def vector_lambda_max(cls, g: Float[Array, "..."], *strengths: Any) -> Scalar:
+        """Zero is a solution for every λ or for none."""
+        left = jnp.max(jnp.abs(cls.vector_residual(jnp.zeros_like(g), g, *strengths)), initial=0)
+        return jnp.where(left <= rounding(g) * jnp.max(jnp.abs(g), initial=0), 0, jnp.inf).astype(g.dtype)
 
     def grad(self, params: PyTree) -> PyTree:
         """Zero: an element of the normal cone at every point of the set."""
@@ -235,7 +256,14 @@ class VectorSet(Vectorwise):
 
     def formula(self, prefix: str = "", w: str = "w") -> str:
         del prefix
-        return f"[{w} ∈ {type(self).__name__}]"
+        shown = {f.name: number(getattr(self, f.name), f.name) for f in _fields(self)}
+        w = w if getattr(self, "axis", None) is None else f"{w}_slice"
+        return f"[{(self.condition or '{w} ∈ ' + type(self).__name__).format(**shown, w=w)}]"
+
+
+def rounding(w: Float[Array, "..."]) -> float:
+    """The relative error that a projection of n numbers is allowed."""
+    return 4 * max(16, w.size) * float(jnp.finfo(w.dtype).eps)
 
 
 def norm_formula(penalty: Any, prefix: str, w: str, ends: tuple[str, str] = ("‖", "‖")) -> str:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ._about import About
 from ._arithmetic import zero_or_inf
-from ._base import Penalty, Separable, Strength
+from ._base import Penalty, Strength
+from ._separable import Separable
 
 
 class Zero(Separable):
     """No penalty at all: value and gradient 0, prox the identity, conjugate the indicator of 0.
+
+    References:
+      Parikh and Boyd, Proximal algorithms, 2014, §1.1: the prox of a constant is the identity.
 
     >>> import jax.numpy as jnp, jaxreg
     >>> float(jaxreg.Zero()(jnp.ones(3)))
@@ -18,6 +23,13 @@ class Zero(Separable):
     """
 
     convex, smooth = True, True
+    about = About(
+        equation="0",
+        domain="no parameters",
+        cost="O(n)",
+        also="jaxopt, nemos, SCICO, ProximalOperators.jl",
+        source="Parikh and Boyd 2014, §1.1",
+    )
 
     @staticmethod
     def leaf_value(w: Float[Array, "..."]) -> Float[Array, "..."]:

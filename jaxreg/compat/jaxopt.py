@@ -43,7 +43,7 @@ def prox_lasso(x: PyTree, l1reg: Any = 1.0, scaling: Any = 1.0) -> PyTree:
 
     >>> import jax.numpy as jnp
     >>> prox_lasso(jnp.array([3.0, -0.5]), 2.0, 0.5).tolist()
-    [2.0, -0.0]
+    [2.0, 0.0]
     """
     return L1(_or_one(l1reg)).prox(x, scaling)
 
