@@ -2,80 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import jax.numpy as jnp
-import numpy as np
+from collections.abc import Callable, Sequence
 
 from .. import losses
+from .._catalogue import Entry, entries, name_of
 from .._dtypes import x64_scope
-from .._penalties import (
-    L0,
-    L1,
-    L2,
-    MCP,
-    SCAD,
-    SLOPE,
-    Box,
-    CappedL1,
-    ElasticNet,
-    ExclusiveLasso,
-    GroupLasso,
-    Huber,
-    L2Norm,
-    LInf,
-    LogSum,
-    NonNegative,
-    Penalty,
-    Zero,
-)
 from ._loss import loss
 from ._penalty import penalty
 from ._report import Report
 from ._transforms import transforms
 
+Progress = Callable[[int, int], None]
 
-def cases() -> list[tuple[Penalty, Any]]:
-    """The built-in penalties, placed and summed, each with the parameters to test it on (None: a vector of 4)."""
+
+def entry(example: Entry) -> Report:
+    """Verify one line of the catalogue."""
+    return penalty(example.penalty, example.params, example.definition, example.sample)
+
+
+def catalogue(names: Sequence[str] = (), progress: Progress | None = None) -> Report:
+    """Verify the built-in penalties, each against a second writing of its value too.
+
+    Args:
+      names: as ``jaxreg penalties`` lists them, ``"elastic-net"``; empty for all.
+      progress: called with (done, of how many) after each.
+
+    Raises:
+      ValueError: a name that no penalty has.
+
+    >>> from jaxreg import verify
+    >>> verify.catalogue(["l1"]).ok
+    True
+    """
     with x64_scope():
-        layer = {"bias": jnp.ones(1), "kernel": jnp.ones(3)}
-        kernel = jnp.ones((2, 2))
-        feature = jnp.array([0.3, 0.0, 1.2, 0.7])  # a strength for each number, one of them none
-    groups = GroupLasso(0.6, groups=[0, 0, 1, 1])
-    return [
-        (L2(0.7), None),
-        (L1(0.3), None),
-        (L1(feature), None),
-        (ElasticNet(0.7, l1_ratio=0.4), None),
-        (groups, None),
-        (Huber(0.7, delta=0.4), None),
-        (L0(0.3), None),
-        (CappedL1(0.5, cap=0.8), None),
-        (LogSum(0.5, eps=0.6), None),
-        (MCP(0.6, gamma=1.8), None),
-        (SCAD(0.5, a=2.8), None),
-        (L2Norm(0.7), None),
-        (L2Norm(0.4, axis=0), kernel),
-        (LInf(0.7), None),
-        (LInf(0.7, axis=1), kernel),
-        (ExclusiveLasso(0.7), None),
-        (ExclusiveLasso(0.7, axis=0), kernel),
-        (SLOPE(0.6, weights=[1.4, 0.9, 0.9, 0.2]), None),
-        (SLOPE.oscar(2, lam=0.4).on("**/kernel").around(0.3), {"bias": jnp.ones(1), "kernel": jnp.ones(2)}),
-        (Zero(), None),
-        (NonNegative(), None),
-        (Box(-0.5, 0.8), None),
-        (L2(0.7).on("**/kernel"), layer),
-        (GroupLasso(0.6, groups={"bias": 0, "kernel": np.array([0, 1, 1])}).around(0.4), layer),
-        (L1(0.3).around(1.5), None),
-        (L1(0.3) + L2(0.2), None),
-        (L1(0.4) + NonNegative(), None),
-        (L1(0.2) + groups + L2(0.3), None),
-    ]
+        table = entries()
+    unknown = set(names) - {name_of(e.kind) for e in table}
+    if unknown:
+        raise ValueError(f"names: no penalty is called {', '.join(sorted(unknown))}; `jaxreg penalties` lists them")
+    chosen = [e for e in table if not names or name_of(e.kind) in names]
+    report = Report()
+    for i, example in enumerate(chosen):
+        report += entry(example)
+        if progress is not None:
+            progress(i + 1, len(chosen))
+    return report
 
 
-def all() -> Report:
+def all(progress: Progress | None = None) -> Report:
     """Verify every built-in penalty (plain, placed and summed), loss and optax transform.
+
+    Args:
+      progress: called with (done, of how many) after each penalty.
 
     Returns:
       the :class:`Report`; ``print(report.summary())`` shows one line for each subject.
@@ -85,9 +62,7 @@ def all() -> Report:
     >>> report.ok  # doctest: +SKIP
     True
     """
-    report = Report()
-    for p, params in cases():
-        report += penalty(p, params)
+    report = catalogue(progress=progress)
     for data_term in (losses.SquaredError(), losses.Logistic(), losses.Multinomial()):
         report += loss(data_term)
     return report + transforms()

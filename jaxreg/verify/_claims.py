@@ -84,7 +84,8 @@ def role_is_right(s: Subject) -> Finding:
     """What each role promises to joint proxes and conjugates (see ``Penalty.role``), from values.
 
     ``"interval"``: 0 inside, +inf outside. ``"quadratic"``: its value is that of its gradient at 0 and of one curvature.
-    ``"soft"`` and ``"norm"``: about the reference, even and proportional to the distance.
+    ``"soft"`` and ``"norm"``: about the reference, even and proportional to the distance. ``"folded"``: even there, and never falling
+    with the distance of any number. ``"levels"``: the same where one number is added to all, and additive over monotone changes.
     """
     points = np.concatenate([s.scattered, s.masked])
     if s.p.role == "interval":
@@ -94,8 +95,18 @@ def role_is_right(s: Subject) -> Finding:
         zero = np.zeros((1, s.n))
         line = np.sum(s.grad(zero) * points + s.curvature(zero) * points**2 / 2, axis=1)
         return worst(_differ(s.value(zero) + line, s.value(points)), tolerances.FORMULA, lambda i: s.at(points[i]))
+    if s.p.role == "folded":
+        start, smaller = _around_center(s, points), _around_center(s, points * s.rng.uniform(0, 1, points.shape))
+        falls = np.maximum(smaller - start, 0) / np.maximum(1, np.abs(start))
+        return worst(np.stack([_differ(_around_center(s, -points), start), falls]), tolerances.FORMULA, lambda _, i: s.at(points[i]))
+    if s.p.role == "levels":
+        # p(T(w)) + p(w − T(w)) = p(w) for monotone T and w − T: what lets a function of single numbers be added.
+        thresholds = s.rng.standard_normal((len(points), 1))
+        clipped = np.minimum(points, thresholds)
+        moved = [s.value(points + thresholds), s.value(clipped) + s.value(points - clipped)]
+        return worst(_differ(np.stack(moved), s.value(points)), tolerances.FORMULA, lambda _, i: s.at(points[i]))
     if s.p.role not in ("soft", "norm"):
-        raise ValueError(f'role must be "soft", "norm", "quadratic", "interval" or "", got {s.p.role!r}')
+        raise ValueError(f'role must be "soft", "norm", "folded", "levels", "quadratic", "interval" or "", got {s.p.role!r}')
     start = _around_center(s, points)
     errors = [_differ(_around_center(s, c * points), abs(c) * start) for c in (-1.0, 0.3, 2.0)]
     return worst(np.stack(errors), tolerances.FORMULA, lambda _, i: s.at(points[i]))
@@ -157,6 +168,6 @@ def joint_prox_against_oracle(s: Subject) -> Finding:
     proxes = run(v, steps)
     found = []
     for k, (q, _) in enumerate(known):
-        one = against_oracle(s, v, steps, proxes[:, k], lambda z, q=q: s.values(z) + q.value(z))
+        one = against_oracle(s, v, steps, proxes[:, k], q.value)
         found.append(dataclasses.replace(one, where=f"+ {q.penalty!r}: {one.where}"))
     return max(found, key=lambda f: f.error)

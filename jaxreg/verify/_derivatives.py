@@ -34,6 +34,19 @@ def value_is_defined(s: Subject) -> Finding:
     return worst(np.where(allowed, 0.0, np.inf), tolerances.FORMULA, lambda i: f"{s.at(points[i])} gives {values[i]}")
 
 
+def value_against_definition(s: Subject) -> Finding:
+    """The value, kinks and zeros included, against another's writing of it; for a set, 0 and +inf against how far outside a point is."""
+    assert s.definition is not None
+    points = np.concatenate([s.scattered, s.masked, s.kinks])
+    values, expected = s.value(points), s.definition(points)
+    if s.sample is None:
+        errors = _gap(values, expected) / np.maximum(1, np.abs(np.where(np.isfinite(expected), expected, 1)))
+        return worst(errors, tolerances.FORMULA, lambda i: f"{s.at(points[i])} gives {values[i]:.6g}, the definition {expected[i]:.6g}")
+    size = np.maximum(1, np.abs(points).max(axis=1))
+    wrong = np.where(expected <= tolerances.SAME / 16 * size, values != 0, (expected > tolerances.SAMPLED * size) & ~np.isposinf(values))
+    return worst(np.where(wrong, np.inf, 0.0), 0.0, lambda i: f"{s.at(points[i])} gives {values[i]:.6g}, {expected[i]:.3g} outside")
+
+
 def value_in_float32(s: Subject) -> Finding:
     """float32 against float64 at the same, float32-representable, points."""
     points = s.scattered.astype(np.float32)
@@ -61,6 +74,8 @@ def _stencil(s: Subject) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     step = tolerances.DIFFERENCE_STEP * scale
     # A difference straddles a kink where the point is smooth and a point between is not: leave those to the one-sided rows.
     smooth = s.support(points) & (np.sign(points + step) == np.sign(points - step) if not s.p.smooth else True)
+    # A function such as √|w| bends with the radius of each number: beside large numbers a small one's step is too long for it.
+    smooth &= (np.abs(points) > 0.05 * scale) | (points == 0)
     return points, scale, smooth
 
 

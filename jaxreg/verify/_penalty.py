@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import jax.numpy as jnp
@@ -12,11 +13,18 @@ from . import _claims as claims
 from . import _derivatives as derivatives
 from . import _duality as duality
 from . import _proximal as proximal
+from . import _sets as sets
 from ._report import Report, judge
-from ._subject import Subject, has_derived_gradient
+from ._subject import Definition, Subject, has_derived_gradient
 
 
-def penalty(p: Penalty, params: Any = None) -> Report:
+def penalty(
+    p: Penalty,
+    params: Any = None,
+    definition: Definition | None = None,
+    sample: Definition | None = None,
+    only: Collection[str] | None = None,
+) -> Report:
     """Hold a penalty's value, gradient, prox, subdifferential, conjugate, λ_max and class facts against each other.
 
     Gradients are compared with ``jax.grad`` and with central differences; the prox with a global search of
@@ -29,6 +37,11 @@ def penalty(p: Penalty, params: Any = None) -> Report:
       p: any penalty, a user's own included.
       params: a pytree that says which leaves and shapes to test on (and one point to test at); the default is a vector of
         4. A penalty that is not separable takes at most 4 numbers, because its search is a grid over all of them.
+      definition: the value written once more, by somebody else, in NumPy: of vectors (…, n), the parameters flattened, (…). For a
+        set: how far outside a vector is, 0 inside.
+      sample: for a set, a map in NumPy from any numbers (…, n) to points of the set (…, n) that reaches all of it. A projection
+        is then searched for among such points, since a grid meets no set that has no volume.
+      only: the properties to check, as the report names them; None for all.
 
     Returns:
       a :class:`Report` with a row for each property. A member that the penalty does not define is "not given"; a gradient
@@ -36,7 +49,8 @@ def penalty(p: Penalty, params: Any = None) -> Report:
 
     Raises:
       TypeError: ``p`` is no penalty.
-      ValueError: ``params`` holds no floating-point leaf, or too many numbers for a penalty that is not separable.
+      ValueError: ``params`` holds no floating-point leaf, or too many numbers for a penalty that is not separable; ``only`` names
+        a property that does not apply.
 
     >>> import jaxreg
     >>> from jaxreg import verify
@@ -47,7 +61,7 @@ def penalty(p: Penalty, params: Any = None) -> Report:
     if not isinstance(p, Penalty):
         raise TypeError(f"expected a jaxreg penalty, got {p!r}")
     with x64_scope():
-        s = Subject(p, jnp.zeros(4) if params is None else params)
+        s = Subject(p, jnp.zeros(4) if params is None else params, definition, sample)
         checks: dict[str, Any] = {
             "value in float32": derivatives.value_in_float32,
             "grad vs autodiff": lambda s: derivatives.grad_against_autodiff(s, has_derived_gradient(p)),
@@ -55,9 +69,11 @@ def penalty(p: Penalty, params: Any = None) -> Report:
             "curvature vs differences": derivatives.curvature_against_differences,
             "grad at kinks is finite": derivatives.grad_is_finite_at_kinks,
             "grad at kinks is a subgradient": derivatives.grad_is_a_subgradient,
-            "subdifferential vs one-sided slopes": derivatives.subdifferential_against_slopes,
             "prox vs global oracle": proximal.prox_against_oracle,
             "stationary at prox": proximal.prox_is_stationary,
+            "prox derivatives": proximal.prox_derivatives,
+            "prox in float32": proximal.prox_in_float32,
+            "prox is monotone": proximal.prox_is_monotone,
             **{name: lambda _, check=check: check() for name, check in proximal.prox_at_extreme_strengths(s).items()},
             "lambda_max": duality.lambda_max_is_sharp,
             "support": derivatives.support_is_smooth,
@@ -67,14 +83,22 @@ def penalty(p: Penalty, params: Any = None) -> Report:
             "jit and vmap": derivatives.same_under_transformations,
             "vmap over λ": duality.path_members_batch,
         }
+        if definition is not None:
+            checks["value vs definition"] = derivatives.value_against_definition
+        if sample is None:
+            checks["subdifferential vs one-sided slopes"] = derivatives.subdifferential_against_slopes
+        elif p.convex:
+            checks["normal cone vs projection"] = sets.normal_cone_against_projection
         if p.finite:
             checks["scaling"] = duality.scaling_is_linear
+            checks["step scaling"] = proximal.prox_scales_with_step
+        if sample is not None:
+            checks["projection is idempotent"] = sets.projection_is_idempotent
         if p.role:
             checks["role"] = claims.role_is_right
         if p.cone:
             checks["cone"] = claims.cone_is_scalable
-        if p.role or p.separable:
-            checks["joint prox"] = claims.joint_prox_against_oracle
+        checks["joint prox"] = claims.joint_prox_against_oracle
         if p.smooth:
             checks["smooth"] = derivatives.smooth_has_no_kinks
         if p.separable:
@@ -85,6 +109,15 @@ def penalty(p: Penalty, params: Any = None) -> Report:
             checks["convex"] = duality.convex_obeys_midpoints
             checks["prox is nonexpansive"] = proximal.prox_is_nonexpansive
             checks["conjugate vs numerical supremum"] = duality.conjugate_against_supremum
-        first = judge(s.title, "value", lambda: derivatives.value_is_defined(s), required=True)
-        rows = [first, *[judge(s.title, name, lambda check=check: check(s)) for name, check in checks.items()]]
+        else:
+            checks["weakly convex"] = duality.weak_convexity_obeys_midpoints
+        checks = {"value": derivatives.value_is_defined, **checks}
+        unknown = set(only or ()) - set(checks)
+        if unknown:
+            raise ValueError(f"only: no such property of {s.title}: {', '.join(sorted(unknown))}; it has {', '.join(checks)}")
+        rows = [
+            judge(s.title, name, lambda check=check: check(s), required=name == "value")
+            for name, check in checks.items()
+            if only is None or name in only
+        ]
     return Report(tuple(rows))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .._penalties import UnknownOperation
 from . import _tolerances as tolerances
 from ._report import Finding, worst
 from ._search import box_minimum, grid_around, line_minimum
+from ._sets import projection_against_sample
 from ._subject import STEPS, Subject, batched
 
 Values = Callable[[np.ndarray], np.ndarray]  # of vectors in an array (…, n)
@@ -25,11 +29,17 @@ def asked(s: Subject) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def prox_against_oracle(s: Subject) -> Finding:
-    return against_oracle(s, *asked(s), s.values)
+    return against_oracle(s, *asked(s), lambda z: np.zeros(z.shape[:-1]))
 
 
-def against_oracle(s: Subject, v: np.ndarray, steps: np.ndarray, z: np.ndarray, values: Values) -> Finding:
-    """Claimed proxes z, at v, of the function ``values``: the subject's own or, if as separable and convex, another."""
+def against_oracle(s: Subject, v: np.ndarray, steps: np.ndarray, z: np.ndarray, added: Values) -> Finding:
+    """Claimed proxes z, at v, of the subject plus ``added``: a function as separable and convex as the subject."""
+    if s.sample is not None:
+        return projection_against_sample(s, v, steps, z, added)
+
+    def values(w: np.ndarray) -> np.ndarray:
+        return s.values(w) + added(w)
+
     if s.separable_oracle:
         return _by_coordinates(s, v, steps, z, values)
 
@@ -40,7 +50,9 @@ def against_oracle(s: Subject, v: np.ndarray, steps: np.ndarray, z: np.ndarray, 
     count = 13 if s.n == 4 else 25
     even = radius[:, None, None] * np.linspace(-1, 1, count) * np.ones((*v.shape, 1))
     axes = np.concatenate([even, v[..., None], np.zeros((*v.shape, 1))], axis=2)
-    best, lowest = box_minimum(objective, axes, radius)
+    # Several wells: a search from v with each subset of its numbers set to zero.
+    starts = None if s.p.convex else v[:, None] * np.array(list(itertools.product([0.0, 1.0], repeat=s.n)))
+    best, lowest = box_minimum(objective, axes, radius, starts)
     claimed = objective(np.arange(len(v)), z[:, None])[:, 0]
     errors = _either(s, claimed, lowest, np.max(np.abs(best - z), axis=1))
     return worst(errors, 1.0, lambda i: f"v = {s.at(v[i])}, step {steps[i]:g}: prox {s.at(z[i])}, oracle {s.at(best[i])}")
@@ -73,7 +85,8 @@ def _either(s: Subject, claimed: np.ndarray, lowest: np.ndarray, apart: np.ndarr
     scale = np.maximum(1, np.abs(np.where(np.isfinite(lowest), lowest, 1)))
     with np.errstate(invalid="ignore"):
         beaten = (claimed - lowest) / scale / tolerances.OBJECTIVE
-        missed = apart / np.sqrt(scale) / tolerances.POINT if s.p.convex else np.zeros_like(beaten)
+        # Where the claim is lower than all that was found, it is the search that is off: creases that no axis follows slow it.
+        missed = np.where(-beaten <= 1, apart / np.sqrt(scale) / tolerances.POINT, 0.0) if s.p.convex else np.zeros_like(beaten)
     # NaN, such as inf − inf where the prox leaves the domain, counts as infinite.
     return np.maximum(np.where(np.isnan(beaten), np.inf, beaten), np.where(np.isnan(missed), np.inf, missed)).clip(0)
 
@@ -96,6 +109,90 @@ def prox_is_nonexpansive(s: Subject) -> Finding:
     return worst(np.where(np.isnan(excess), np.inf, excess.clip(0)), tolerances.SAME, lambda i: f"a = {s.at(a[i])}, b = {s.at(b[i])}")
 
 
+def prox_is_monotone(s: Subject) -> Finding:
+    """``⟨prox(a) − prox(b), a − b⟩ >= 0``, which the prox of any function obeys, convex or not."""
+    points = np.concatenate([s.scattered, s.masked])
+    a, b = np.repeat(points, 3, axis=0), np.repeat(points[s.rng.permutation(len(points))], 3, axis=0)
+    steps = np.tile(STEPS, len(points))
+    product = np.sum((s.prox(a, steps) - s.prox(b, steps)) * (a - b), axis=1)
+    errors = (-product / np.maximum(1, np.sum((a - b) ** 2, axis=1))).clip(0)
+    return worst(errors, tolerances.SAME, lambda i: f"a = {s.at(a[i])}, b = {s.at(b[i])}, step {steps[i]:g}")
+
+
+def prox_scales_with_step(s: Subject) -> Finding:
+    """A step of t is a strength t times as large: ``prox(v, t)`` of p is ``prox(v, 1)`` of t·p."""
+    points, steps = np.repeat(s.scattered, 2, axis=0), np.tile([0.3, 4.0], len(s.scattered))
+    scaled = batched(lambda x, t: s.flat.flat(s.p.scaled(t).prox(s.tree(x), 1.0)))(points, steps)
+    errors = np.abs(s.prox(points, steps) - scaled) / np.maximum(1, np.abs(points).max(axis=1))[:, None]
+    return worst(errors, tolerances.FORMULA, lambda i, j: f"{s.at(points[i], j)}, step {steps[i]:g}")
+
+
+def prox_in_float32(s: Subject) -> Finding:
+    """float32 against float64 at the same, float32-representable, points: the points agree or, where a prox may jump, the objectives."""
+    v, steps, _ = asked(s)
+    v = v.astype(np.float32)
+    steps = steps.astype(np.float32)
+    double = s.prox(v.astype(np.float64), steps.astype(np.float64))
+    single = batched(s.prox_of)(v, steps).astype(np.float64)
+    errors = np.abs(single - double).max(axis=1) / np.maximum(1, np.abs(v).max(axis=1))
+    if not s.p.convex:
+
+        def objective(z: np.ndarray) -> np.ndarray:
+            # A set's float32 points are a rounding outside: there the distance alone counts.
+            own = s.value(z) if s.p.finite else 0.0
+            return 0.5 * np.sum((z - v) ** 2, axis=1) + steps * own
+
+        low = objective(double)
+        errors = np.minimum(errors, np.abs(objective(single) - low) / np.maximum(1, np.sum(v.astype(float) ** 2, axis=1)))
+    return worst(errors, tolerances.SINGLE, lambda i: f"v = {s.at(v[i])}, step {steps[i]:g}")
+
+
+def prox_derivatives(s: Subject) -> Finding:
+    """The prox's forward derivatives, with respect to the point and to a factor on λ, against central differences, away from kinks; and
+    reverse mode against forward mode everywhere, kinks included."""
+    v, steps, _ = asked(s)
+    v, steps = v[:: max(1, len(v) // 120)], steps[:: max(1, len(v) // 120)]
+    along, pull = s.normal(len(v)), s.normal(len(v))
+    size = np.maximum(1, np.abs(v).max(axis=1))
+
+    def prox(x: Any, factor: Any, t: Any) -> Any:
+        return s.flat.flat(s.p.scaled(factor).prox(s.tree(x), t))
+
+    one, h = np.ones(len(v)), tolerances.DIFFERENCE_STEP
+    run = batched(prox)
+
+    def forward(x: Any, t: Any, dx: Any, dc: Any) -> Any:
+        return jax.jvp(lambda y, c: prox(y, c, t), (x, jnp.ones(())), (dx, dc))[1]
+
+    def backward(x: Any, t: Any, u: Any) -> Any:
+        return jax.vjp(lambda y, c: prox(y, c, t), x, jnp.ones(()))[1](u)
+
+    derivative, errors, smooth = batched(forward), [], []
+    center = run(v, one, steps)
+    asides = [v + h * size[:, None] * s.normal(len(v)) for _ in range(3)]
+    for dx, dc in ((along * size[:, None], 0 * one), (0 * along, one)):
+
+        def slopes(x: np.ndarray, dx: np.ndarray = dx, dc: np.ndarray = dc) -> np.ndarray:
+            return (run(x + h * dx, one + h * dc, steps) - run(x - h * dx, one - h * dc, steps)) / (2 * h)
+
+        slope = slopes(v)
+        scale = np.maximum(size, np.abs(slope).max(axis=1))
+        # At a kink the two one-sided slopes differ or, if it is point-symmetric, as at 0, the slope differs from that a step aside.
+        above, below = run(v + h * dx, one + h * dc, steps), run(v - h * dx, one - h * dc, steps)
+        bends = [np.abs(above - 2 * center + below) / h, *[np.abs(slopes(aside) - slope) for aside in asides]]
+        bend = np.max(bends, axis=(0, 2))
+        errors.append(np.abs(derivative(v, steps, dx, dc) - slope).max(axis=1) / scale / tolerances.DIFFERENCE)
+        smooth.append(bend <= tolerances.BEND * scale)
+    pulled, by_factor = batched(backward)(v, steps, pull)
+    pushed = derivative(v, steps, along, one)
+    both = np.sum(pulled * along, axis=1) + by_factor, np.sum(pull * pushed, axis=1)
+    scale = np.maximum(1, np.linalg.norm(pull, axis=1) * np.linalg.norm(pushed, axis=1))
+    errors.append(np.abs(both[0] - both[1]) / scale / tolerances.FORMULA)
+    smooth.append(np.ones(len(v), bool))
+    kinds = ("differences in v", "differences in λ", "reverse mode")
+    return worst(np.stack(errors), 1.0, lambda k, i: f"{kinds[k]}: v = {s.at(v[i])}, step {steps[i]:g}", np.stack(smooth))
+
+
 def prox_in_a_diagonal_metric(s: Subject) -> Finding:
     """A step for each number gives, in each number, what that step gives for all."""
     points = np.concatenate([s.scattered, s.masked[:8]])
@@ -108,7 +205,7 @@ def prox_in_a_diagonal_metric(s: Subject) -> Finding:
 
 
 def prox_at_extreme_strengths(s: Subject) -> dict[str, Any]:
-    """The prox at λ = 0 (the identity), at 1e12 (finite) and, for thresholding penalties, exact zeros."""
+    """The prox at λ = 0 (the identity) and just above, at 1e12 (where the penalty is lowest) and, to threshold, exact zeros."""
     points = np.concatenate([s.scattered, s.masked[:8]])
     run = batched(lambda x, factor: s.flat.flat(s.p.scaled(factor).prox(s.tree(x), 1.0)))
 
@@ -119,8 +216,23 @@ def prox_at_extreme_strengths(s: Subject) -> dict[str, Any]:
         errors = np.abs(at(0.0) - points) / np.maximum(1, np.abs(points))
         return worst(errors, tolerances.SAME, lambda i, j: s.at(points[i], j))
 
+    def near_zero() -> Finding:
+        # p(v) − p(z) >= ‖z − v‖²/(2λ), or z would be no minimiser.
+        z = at(1e-12)
+        with np.errstate(invalid="ignore"):
+            most = np.sqrt(2e-12 * np.maximum(s.value(points) - s.value(z), 0))
+        errors = (np.linalg.norm(z - points, axis=1) - most) / np.maximum(1, np.abs(points).max(axis=1))
+        return worst(errors.clip(0), tolerances.SAME, lambda i: s.at(points[i]))
+
     def finite() -> Finding:
         return worst(np.where(np.isfinite(at(1e12)), 0.0, np.inf), tolerances.SAME, lambda i, j: s.at(points[i], j))
+
+    def lowest() -> Finding:
+        # No point w may have λ·p(w) + ½‖w − v‖² below λ·p(z): the limit of the prox minimises the penalty.
+        others = np.concatenate([points, s.inside])
+        apart = 0.5 * np.sum((others[None] - points[:, None]) ** 2, axis=2) / 1e12
+        excess = s.value(at(1e12)) - np.min(s.value(others)[None] + apart, axis=1)
+        return worst((excess / np.maximum(1, np.abs(points).max(axis=1))).clip(0), tolerances.LIMIT, lambda i: s.at(points[i]))
 
     def zeros() -> Finding:
         covered = np.broadcast_to(~s.free, points.shape)
@@ -131,6 +243,8 @@ def prox_at_extreme_strengths(s: Subject) -> dict[str, Any]:
     checks: dict[str, Any] = {"prox at huge λ is finite": finite}
     if s.p.finite:
         checks["prox at λ = 0 is the identity"] = identity
+        checks["prox as λ → 0"] = near_zero
+        checks["prox as λ → ∞"] = lowest
     if s.p.role in ("soft", "norm") and s.p.reference() is None:
         checks["prox gives exact zeros"] = zeros
     return checks

@@ -15,6 +15,8 @@ import numpy as np
 _LINE_ZOOMS, _LINE_POINTS = 16, 17
 # Each zoom halves the cell and looks two cells around: the best grid point of a tilted valley may lie in the next cell.
 _BOX_ZOOMS, _BOX_OFFSETS = 36, 5
+# Some twenty cells to walk and, at two bits a halving, as many steps again to a billionth of the first cell.
+_PATTERN_STEPS = 80
 # Numbers held at once: 32 MB of float64.
 _NUMBERS = 2**22
 
@@ -67,21 +69,28 @@ def _neighbours(grid: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return np.where(np.isfinite(low), low, t), np.where(np.isfinite(high), high, t)
 
 
-def box_minimum(objective: Objective, axes: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def box_minimum(
+    objective: Objective, axes: np.ndarray, radius: np.ndarray, starts: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The minimisers over boxes of few dimensions, and the minima, of a batch of functions.
 
     Args:
       objective: ``(rows, z) -> values``: function number rows[i] at all of z[i], (rows, points, dimension).
       axes: the first grid takes every combination of them, (batch, dimension, points).
       radius: of the boxes around 0, (batch,).
+      starts: for functions with several wells, points (batch, starts, dimension) from each of which a pattern search starts too.
     """
     batch, dimension, count = axes.shape
     rows = max(1, _NUMBERS // (count**dimension * dimension))
     parts = []
     for i in range(0, batch, rows):
         parts.append(_zoom_box(objective, np.arange(i, min(i + rows, batch)), axes[i : i + rows], radius[i : i + rows]))
-    points, values = zip(*parts, strict=True)
-    return np.concatenate(points), np.concatenate(values)
+    points, values = (np.concatenate(part) for part in zip(*parts, strict=True))
+    if starts is None:
+        return points, values
+    found, lowest = pattern_search(objective, starts, 0.1 * radius)
+    better = lowest < values
+    return np.where(better[:, None], found, points), np.where(better, lowest, values)
 
 
 def _zoom_box(objective: Objective, rows: np.ndarray, axes: np.ndarray, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -90,7 +99,7 @@ def _zoom_box(objective: Objective, rows: np.ndarray, axes: np.ndarray, radius: 
     values = _clean(objective(rows, grid))
     k = values.argmin(axis=1)
     z, lowest = grid[every, k], values[every, k]
-    offsets = np.stack(np.meshgrid(*[np.linspace(-2, 2, _BOX_OFFSETS)] * dimension, indexing="ij"), -1).reshape(-1, dimension)
+    offsets = _offsets(dimension, _BOX_OFFSETS)
     edge = radius[:, None, None]
     width = edge / axes.shape[2]
     for _ in range(_BOX_ZOOMS):
@@ -101,6 +110,39 @@ def _zoom_box(objective: Objective, rows: np.ndarray, axes: np.ndarray, radius: 
         z, lowest = np.where(better[:, None], around[every, k], z), np.where(better, values[every, k], lowest)
         width = width / 2
     return z, lowest
+
+
+def _offsets(dimension: int, points: int) -> np.ndarray:
+    """A small cube of grid points about 0, one cell apart."""
+    half = points // 2
+    return np.stack(np.meshgrid(*[np.arange(-half, half + 1.0)] * dimension, indexing="ij"), -1).reshape(-1, dimension)
+
+
+def pattern_search(objective: Objective, starts: np.ndarray, width: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest points, and their values, that a compass search finds from several starts for each of a batch of functions.
+
+    A step to the best of the 3^dimension neighbours, the cell halved where none is better: unlike the zooms it may walk far, and each
+    well that holds a start is searched.
+
+    Args:
+      objective: as for ``box_minimum``.
+      starts: (batch, starts, dimension).
+      width: the first cells, (batch,).
+    """
+    batch, count, dimension = starts.shape
+    rows, every = np.repeat(np.arange(batch), count), np.arange(batch * count)
+    z = starts.reshape(-1, dimension)
+    lowest = _clean(objective(rows, z[:, None]))[:, 0]
+    cell, offsets = np.repeat(width, count), _offsets(dimension, 3)
+    for _ in range(_PATTERN_STEPS):
+        around = z[:, None] + cell[:, None, None] * offsets
+        values = _clean(objective(rows, around))
+        k = values.argmin(axis=1)
+        better = values[every, k] < lowest
+        z, lowest = np.where(better[:, None], around[every, k], z), np.where(better, values[every, k], lowest)
+        cell = np.where(better, cell, cell / 4)
+    best = lowest.reshape(batch, count).argmin(axis=1) + count * np.arange(batch)
+    return z[best], lowest[best]
 
 
 def grid_around(centers: np.ndarray, radius: np.ndarray, landmarks: np.ndarray, points: int = 1001) -> np.ndarray:

@@ -17,6 +17,8 @@ from ._gradient import Flat
 # Batches are padded to one of two sizes, so that a function is compiled once or, for the searches, twice.
 _BATCH, _LARGE = 1024, 2**16
 
+Definition = Callable[[np.ndarray], np.ndarray]
+
 STEPS = np.array([1e-2, 0.5, 3.0])
 
 
@@ -57,12 +59,13 @@ def batched(function: Callable[..., Any]) -> Callable[..., Any]:
 class Subject:
     """A penalty as functions of batches of float64 vectors: (m, n) in, (m,) or (m, n) out."""
 
-    def __init__(self, p: Penalty, params: Any):
+    def __init__(self, p: Penalty, params: Any, definition: Definition | None = None, sample: Definition | None = None):
         self.p = p
+        self.definition, self.sample = definition, sample
         self.title = title(p)
         self.flat = Flat(params)
         self.n = self.flat.size
-        self.separable_oracle = bool(p.separable)
+        self.separable_oracle = bool(p.separable) and sample is None
         if self.n == 0:
             raise ValueError("params has no floating-point leaf to test the penalty on")
         if not p.separable and self.n > 4:
@@ -94,7 +97,10 @@ class Subject:
         return batched(self.value_of)
 
     def values(self, x: np.ndarray) -> np.ndarray:
-        """The penalty of vectors in an array of any shape (…, n)."""
+        """What the searches minimise, of vectors in an array of any shape (…, n): the definition, where one was given."""
+        if self.definition is not None and self.sample is None:
+            with np.errstate(all="ignore"):  # of 1e100, squares overflow
+                return self.definition(x)
         return self.value(x.reshape(-1, self.n)).reshape(x.shape[:-1])
 
     @functools.cached_property
@@ -185,8 +191,10 @@ class Subject:
 
     @functools.cached_property
     def inside(self) -> np.ndarray:
-        """Scattered and masked points where the penalty is finite."""
+        """Scattered and masked points where the penalty is finite; those of a constraint's interior may be none, so its projections too."""
         points = np.concatenate([self.scattered, self.masked])
+        if not self.p.finite:
+            points = np.concatenate([points, self.kinks])
         return points[np.isfinite(self.value(points))]
 
     @functools.cached_property

@@ -43,6 +43,17 @@ STATIONARY = 100 * FORMULA
 # more accurate; at a constraint's end the value is off by slope times that. Ten for a slope, a point and a sum of some numbers.
 CONJUGATE = 1e-8
 
+# Where a set is searched through a map onto it, kinks of the map slow the search: a millionth of the objective is left.
+SAMPLED = 1e-6
+# What lies in a set by its own equation: projections round in each number.
+MEMBER = FORMULA
+
+# The prox of a huge strength rests where the penalty is lowest, up to rounding in the point.
+LIMIT = 1e-9
+
+# Where the second difference of a prox exceeds this share of the step, a kink is near and a difference quotient means nothing.
+BEND = 1e-4
+
 # λ_max is tested this much above and below itself: above rounding, and below any mistake in a formula.
 ABOVE, BELOW = 1e-6, 1e-3
 

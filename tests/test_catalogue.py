@@ -1,0 +1,148 @@
+"""The catalogue's lines, each against its own definition; that it is complete, and that docs and command line follow from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxreg
+from jaxreg import Penalty, UnknownOperation
+from jaxreg._catalogue import entries, name_of, sections
+from jaxreg._cli import _penalties as command
+from jaxreg._dtypes import x64_scope
+from jaxreg._penalties import Dual, Sum
+from jaxreg.verify._all import entry
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+with x64_scope():
+    TABLE = entries()
+SLOW = {"overlapping-group-lasso", "total-variation"}  # a value, or a prox, is itself an iteration
+
+
+def cases():
+    for i, e in enumerate(TABLE):
+        name = name_of(e.kind)
+        yield pytest.param(e, id=f"{i}-{name}", marks=pytest.mark.slow if name in SLOW else ())
+
+
+def first_of_each():
+    seen = {}
+    for e in TABLE:
+        seen.setdefault(e.kind, e)
+    return [pytest.param(e, id=name_of(kind)) for kind, e in seen.items()]
+
+
+THIN = {"grad vs autodiff", "grad vs central differences", "support"}
+KINKS = {"grad at kinks is a subgradient", "stationary at prox", "subdifferential vs one-sided slopes"}
+
+
+def missing(e):
+    """What the mathematics does not give in closed form; anything else that verify calls "not given" is a gap."""
+    p, name = e.penalty, name_of(e.kind)
+    expected = set()
+    if not p.separable:
+        expected |= {"curvature vs differences"}  # a Hessian that is no diagonal
+    if np.isinf(float(p.weak_convexity())):
+        expected |= {"weakly convex"}
+    if e.sample is not None and not {name} & {"half-space", "l1-ball", "l2-ball", "max-norm", "second-order-cone", "l-inf-ball"}:
+        expected |= THIN  # sets without an interior
+    if p.reference() is not None or name in ("l0", "l-half", "l-two-thirds", "total-variation"):
+        expected |= {"lambda_max"}  # shrinks towards another point; zero is stationary at every λ; no closed form in two dimensions
+    if name == "total-variation":
+        expected |= {"conjugate vs numerical supremum"}
+    if isinstance(p, Dual):  # a subgradient of the conjugate is a maximiser, which the penalty does not give
+        expected |= THIN | KINKS | {"lambda_max", "curvature vs differences"}
+    if isinstance(p, Sum) and not p.separable:  # infimal convolutions; two subdifferentials of which neither is an interval
+        expected |= KINKS | {"lambda_max", "conjugate vs numerical supremum"}
+    return expected
+
+
+@pytest.mark.parametrize("example", list(cases()))
+def test_verified(example):
+    report = entry(example)
+    assert report.ok, "\n".join(map(str, report.failures))
+    lacking = {row.property for row in report.rows if row.status == "not given"}
+    assert lacking <= missing(example), lacking - missing(example)
+
+
+def test_every_penalty_is_in_the_catalogue():
+    exported = {x for x in vars(jaxreg).values() if isinstance(x, type) and issubclass(x, Penalty)}
+    bases = {Penalty, jaxreg.Separable}
+    assert exported - bases == {e.kind for e in TABLE if e.kind.about is not None}
+
+
+def test_names_are_unique():
+    kinds = {e.kind for e in TABLE}
+    assert len({name_of(kind) for kind in kinds}) == len(kinds)
+
+
+@pytest.mark.parametrize("example", first_of_each())
+def test_value_is_float32_at_least_and_leaves_keep_their_dtype(example):
+    """In bfloat16, 8 bits: a value is that of the rounded parameters to some roundings of the prox's own dtype."""
+    with x64_scope():
+        point = np.array([0.9, -1.3, 0.4, 1.7])
+        params = jax.tree.map(
+            lambda w: jnp.asarray(np.resize(point, np.shape(w)), jnp.bfloat16), point if example.params is None else example.params
+        )
+        z = example.penalty.prox(params, 0.5)
+        wide = jax.tree.map(lambda w: w.astype(jnp.float64), params)
+        exact = example.penalty.prox(wide, 0.5)
+        assert jnp.finfo(jnp.asarray(example.penalty(params)).dtype).bits >= 32
+        for ours, expected in zip(jax.tree.leaves(z), jax.tree.leaves(exact), strict=True):
+            assert ours.dtype == jnp.bfloat16
+            np.testing.assert_allclose(np.asarray(ours, float), expected, atol=8 * float(jnp.finfo(jnp.bfloat16).eps))
+
+
+@pytest.mark.parametrize("example", first_of_each())
+def test_compiled_once_for_all_strengths(example):
+    """λ and the other numbers are traced: another value, another support, the same program."""
+    params = np.ones(4) if example.params is None else example.params
+    traces = 0
+
+    @jax.jit
+    def both(p, w):
+        nonlocal traces
+        traces += 1
+        return p(w), p.prox(w)
+
+    with x64_scope():
+        for factor in (1.0, 2.5):
+            both(
+                jax.tree.map(lambda x, c=factor: c * jnp.asarray(x), example.penalty),
+                jax.tree.map(lambda w, c=factor: c * jnp.asarray(w), params),
+            )
+    assert traces == 1
+
+
+def test_docs_are_current():
+    assert (DOCS / "penalties.md").read_text(encoding="utf-8") == command.markdown(), "run: jaxreg penalties --docs docs"
+    assert {p.stem for p in (DOCS / "penalties").glob("*.png")} == set(command.kinds())
+
+
+def test_facts_are_written_down():
+    for e in command.kinds().values():
+        assert all(e.kind.about[:3]), e.kind
+        assert e.kind.about.source, e.kind
+        assert "References" in e.kind.__doc__, e.kind
+
+
+def test_sections_hold_every_entry_once():
+    listed = [e for group in sections().values() for e in group]
+    assert len(listed) == len(TABLE)
+
+
+@pytest.mark.parametrize("key", [k for k, e in command.kinds().items() if command.is_for_paths(e.kind)])
+def test_command_line_builds_it(key):
+    penalty = command.build(key, {})
+    assert isinstance(penalty, Penalty)
+    assert penalty.at(2.0) is not None
+
+
+def test_an_unknown_sum_names_both_terms_and_the_alternatives():
+    with pytest.raises(UnknownOperation, match=r"L1\(lam=1\.0\) \+ LInf.*envelope"):
+        (jaxreg.L1() + jaxreg.LInf()).prox(jnp.ones(3))
