@@ -155,8 +155,8 @@ def test_multinomial_table_and_files(capsys, tmp_path):
 
 @pytest.mark.parametrize(
     ("penalty", "formula"),
-    [("l2", "λ·Σw²"), ("elastic-net:0.3", "λ·(0.3·Σ|w| + ½·0.7·Σw²)"), ("l1", "λ·Σ|(w·sd)|")],
-    ids=["l2", "net", "std"],
+    [("l2", "λ·Σw²"), ("elastic-net:0.3", "λ·(0.3·Σ|w| + ½·0.7·Σw²)"), ("l1", "λ·Σ|(w·sd)|"), ("mcp:gamma=2.5", "ΣMCP(w; λ, 2.5)")],
+    ids=["l2", "net", "std", "mcp"],
 )
 def test_penalties_and_options(capsys, tmp_path, penalty, formula):
     extra = ["--standardize"] if "sd" in formula else []
@@ -303,9 +303,9 @@ BAD_ARGUMENTS = {
     "infinite lambda": (["path", "iris", "--lams", "inf,1"], ["--lams", "finite and >= 0"]),
     "no number": (["path", "iris", "--lams", "many"], ["--lams", "neither a count nor numbers"]),
     "bad range": (["path", "iris", "--lams", "1:0:5"], ["--lams", "HIGH:LOW:N"]),
-    "unknown penalty": (["path", "iris", "--penalty", "l3"], ["--penalty: unknown 'l3'", "elastic-net:RATIO"]),
-    "l1_ratio": (["path", "iris", "--penalty", "elastic-net:1.5"], ["--penalty", "0 … 1, got '1.5'"]),
-    "l1_ratio text": (["path", "iris", "--penalty", "elastic-net:half"], ["--penalty", "got 'half'"]),
+    "unknown penalty": (["path", "iris", "--penalty", "l3"], ["--penalty: unknown 'l3'", "elastic-net:0.5"]),
+    "l1_ratio": (["path", "iris", "--penalty", "elastic-net:1.5"], ["--penalty: ElasticNet: l1_ratio must be in [0, 1], got 1.5"]),
+    "l1_ratio text": (["path", "iris", "--penalty", "elastic-net:half"], ["--penalty: 'half' in 'elastic-net:half' is no number"]),
     "ratio for l1": (["path", "iris", "--penalty", "l1:0.5"], ["--penalty", "takes no ratio"]),
     "unknown loss": (["path", "iris", "--loss", "hinge"], ["--loss: unknown 'hinge'", "squared, logistic, multinomial"]),
     "unknown rule": (["path", "iris", "--rule", "2se"], ["--rule: unknown '2se'", "1se"]),
@@ -384,9 +384,10 @@ def test_lams_and_penalties_are_parsed():
     assert parse_lams("0.1") == [0.1]
     assert parse_lams("1, 0.1,0") == [1.0, 0.1, 0.0]
     np.testing.assert_allclose(parse_lams("1:0.01:3"), [1, 0.1, 0.01])
-    assert parse_penalty("elastic-net") == ("elastic-net", 0.5)
-    assert parse_penalty("elastic_net:0.25") == ("elastic-net", 0.25)
-    assert parse_penalty("L2") == ("l2", 1.0)
+    assert parse_penalty("elastic-net") == ("elastic-net", {})
+    assert parse_penalty("elastic_net:0.25") == ("elastic-net", {"": 0.25})
+    assert parse_penalty("mcp:gamma=2.5") == ("mcp", {"gamma": 2.5})
+    assert parse_penalty("L2") == ("l2", {})
 
 
 # --- train, verify, help ------------------------------------------------------------------------------------------
@@ -413,10 +414,10 @@ def test_verify_exit_status(capsys, monkeypatch):
     from jaxreg.verify import Report, Row
 
     good, bad = Row("L2", "gradient", "pass", 1e-16, 1e-13, "w[0]"), Row("L1", "prox", "FAIL", 0.5, 1e-13, "w[1] of (1, 2)")
-    monkeypatch.setattr(verify, "all", lambda: Report((good,)))
+    monkeypatch.setattr(verify, "all", lambda progress: Report((good,)))
     assert main(["verify"]) == 0
     assert "all hold" in capsys.readouterr().out
-    monkeypatch.setattr(verify, "all", lambda: Report((good, bad)))
+    monkeypatch.setattr(verify, "all", lambda progress: Report((good, bad)))
     assert main(["verify"]) == 1
     assert "FAIL L1, prox: error 5.0e-01" in capsys.readouterr().out
     assert main(["verify", "--full"]) == 1

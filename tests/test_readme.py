@@ -6,21 +6,26 @@ import re
 import pytest
 
 import jaxreg
+from jaxreg._cli._penalties import families
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_examples_run(number, capsys):
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 4
     exec(compile(EXAMPLES[number], f"README example {number}", "exec"), {})
-    assert capsys.readouterr().out
+    assert capsys.readouterr().out or "print(" not in EXAMPLES[number]
 
 
 def test_convention_table_is_the_librarys():
     assert jaxreg.conventions.table().strip() in README
+
+
+def test_table_of_penalties_is_the_catalogues():
+    assert families() in README
 
 
 def test_pictures_exist():

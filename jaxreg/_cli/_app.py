@@ -61,7 +61,7 @@ def path(
     loss: Annotated[
         str | None, typer.Option(metavar="LOSS", help="squared, logistic or multinomial. Default: what fits the target.")
     ] = None,
-    penalty: Annotated[str, typer.Option(metavar="PENALTY", help="l1, l2, or elastic-net:RATIO with the share of l1 in 0 … 1.")] = "l1",
+    penalty: Annotated[str, typer.Option(metavar="PENALTY", help="l1, l2, elastic-net:RATIO, or another of `jaxreg penalties`.")] = "l1",
     lams: Annotated[str, typer.Option(metavar="N|LIST", help="How many λ, or the λ themselves: 1,0.1,0.01, or HIGH:LOW:N.")] = "100",
     folds: Annotated[int, typer.Option(help="Folds of the cross-validation.")] = 10,
     rule: Annotated[
@@ -113,8 +113,21 @@ def train(
     run(data, lam, epochs, hidden, sweep, seed, out)
 
 
-@app.command(epilog="[bold]Examples[/bold]\n\njaxreg verify\n\njaxreg verify --full > verification.txt")
+@app.command(epilog="[bold]Examples[/bold]\n\njaxreg penalties\n\njaxreg penalties slope\n\njaxreg penalties --docs docs")
+def penalties(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One penalty, whole. Default: the table of all.")] = None,
+    docs: Annotated[Path | None, typer.Option(metavar="DIR", help="Write penalties.md and a picture of each into DIR instead.")] = None,
+    debug: Debug = False,
+) -> int:
+    """The catalogue: every penalty with its equation, its facts and the cost of its prox."""
+    from ._penalties import run
+
+    return run(name, docs)
+
+
+@app.command(epilog="[bold]Examples[/bold]\n\njaxreg verify\n\njaxreg verify mcp slope\n\njaxreg verify --full > verification.txt")
 def verify(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="As `jaxreg penalties` names them. Default: all.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Show every property, not one row for each subject.")] = False,
     debug: Debug = False,
 ) -> int:
@@ -124,4 +137,4 @@ def verify(
     """
     from ._verify import run
 
-    return run(full)
+    return run(names or [], full)

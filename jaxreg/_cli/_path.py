@@ -19,6 +19,7 @@ from . import _cache, _data
 from ._data import Design
 from ._errors import UserError, listed, need, unknown
 from ._output import console, note, out_folder, progress
+from ._penalties import build, kinds
 
 LOSSES = ("squared", "logistic", "multinomial")
 PENALTIES = ("l1", "l2", "elastic-net:RATIO")
@@ -46,7 +47,7 @@ def run(
         raise unknown("--loss", loss, LOSSES)
     if rule not in RULES:
         raise unknown("--rule", rule, RULES)
-    kind, ratio = parse_penalty(penalty)
+    built = build(*parse_penalty(penalty))
     grid = parse_lams(lams)
     if folds < 2:
         raise UserError(f"--folds: at least 2 are needed, got {folds}")
@@ -58,25 +59,22 @@ def run(
     # The pictures come last and importing what draws them takes half a second: meanwhile jax compiles without Python's lock.
     threading.Thread(target=_warm_up, daemon=True).start()
     with _cache.compilation(note):
-        _run(design, kind, ratio, grid, folds, rule, standardize, seed, folder)
+        _run(design, built, grid, folds, rule, standardize, seed, folder)
 
 
-def parse_penalty(text: str) -> tuple[str, float]:
-    """``l1``, ``l2`` or ``elastic-net:RATIO`` as (kind, l1_ratio)."""
-    kind, _, ratio = text.strip().lower().replace("_", "-").partition(":")
-    if kind not in ("l1", "l2", "elastic-net"):
-        raise unknown("--penalty", text, PENALTIES)
-    if kind != "elastic-net":
-        if ratio:
-            raise UserError(f"--penalty: {kind} takes no ratio, got {text!r}; elastic-net:0.5 does")
-        return kind, 1.0
-    try:
-        share = float(ratio or 0.5)
-    except ValueError:
-        share = np.nan
-    if not 0 <= share <= 1:
-        raise UserError(f"--penalty: the ratio of the elastic net is the share of l1, in 0 … 1, got {ratio!r}; such as elastic-net:0.5")
-    return kind, share
+def parse_penalty(text: str) -> tuple[str, dict[str, float]]:
+    """``NAME``, ``NAME:NUMBER`` (``elastic-net:0.5``) or ``NAME:key=number,…`` as a name of the catalogue and its numbers."""
+    name, _, rest = text.strip().lower().partition(":")
+    name, options = name.replace("_", "-"), {}
+    if name not in kinds():
+        raise unknown("--penalty", text, kinds(), "; with numbers as in elastic-net:0.5 or mcp:gamma=2.5")
+    for part in filter(None, rest.split(",")):
+        key, found, value = part.rpartition("=")
+        try:
+            options[key.strip() if found else ""] = float(value)
+        except ValueError:
+            raise UserError(f"--penalty: {value!r} in {text!r} is no number; such as elastic-net:0.5 or mcp:gamma=2.5") from None
+    return name, options
 
 
 def parse_lams(text: str) -> int | list[float]:
@@ -119,8 +117,7 @@ def _warm_up() -> None:
 
 def _run(
     design: Design,
-    kind: str,
-    ratio: float,
+    penalty: Any,
     grid: int | list[float],
     folds: int,
     rule: Any,
@@ -134,7 +131,6 @@ def _run(
 
     from .. import plot, report
 
-    penalty = {"l1": jaxreg.L1, "l2": jaxreg.L2, "elastic-net": lambda: jaxreg.ElasticNet(1.0, ratio)}[kind]()
     losses = jaxreg.losses
     loss = {
         "squared": lambda: losses.SquaredError("half_mean"),

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from . import _cache
-from ._output import console, note
+from ._errors import unknown
+from ._output import console, note, progress
 
 
-def run(full: bool) -> int:
+def run(names: Sequence[str], full: bool) -> int:
     """The exit status: 1 if anything failed."""
     from .. import report
+    from .._catalogue import entries, name_of
 
+    known = dict.fromkeys(name_of(entry.kind) for entry in entries())
+    keys = [name.strip().lower().replace("_", "-") for name in names]
+    for key in keys:
+        if key not in known:
+            raise unknown("NAME", key, known)
     say = console()
     with _cache.compilation(note):
         from .. import verify
 
         started = time.perf_counter()
-        with console(stderr=True).status("verifying every penalty, loss and transform"):
-            found = verify.all()
+        with progress("verifying") as tell:
+            found = verify.all(progress=tell) if not keys else verify.catalogue(keys, progress=tell)
         seconds = time.perf_counter() - started
     say.print(report.verification_table(found.rows, full))
     subjects = len({row.subject for row in found.rows})
