@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._penalties import Penalty, UnknownOperation
+from ..losses import SquaredError
 from ._engine import Design, Setup, bounded
 
 
@@ -43,7 +44,9 @@ class Certificate(NamedTuple):
 
 def free_columns(setup: Setup, X: Array, free: np.ndarray) -> Array:
     """The columns that carry no penalty: the intercept's ones, and those marked free."""
-    ones = [jnp.ones((X.shape[0], 1), X.dtype)] if setup.intercept else []
+    ones = [np.ones((X.shape[0], 1), X.dtype)] if setup.intercept else []
+    if not free.any():
+        return jnp.asarray(ones[0] if ones else np.ones((X.shape[0], 0), X.dtype))
     columns = X[:, free]
     # Another basis of the same space, in which no column is small or nearly constant: a pseudo-inverse judges by size.
     if setup.intercept:
@@ -60,16 +63,23 @@ def _blocks(curvature: Array, vector: bool) -> Array:
     return jax.vmap(jnp.diag)(columns)
 
 
-def _free_step(A: Array, slope: Array, blocks: Array) -> tuple[Array, Array]:
-    """The Newton step of the unpenalised coordinates: (its change of η, the gradient it leaves behind), both (n, T)."""
+def _free_move(A: Array, slope: Array, blocks: Array) -> Array:
+    """Minus the Newton step of the unpenalised coordinates, (q, T)."""
     q, columns = A.shape[1], slope.shape[1]
-    if q == 0:
-        return jnp.zeros_like(slope), slope
     hessian = jnp.einsum("iq,ist,ir->qsrt", A, blocks, A).reshape(q * columns, q * columns)
     # pinv: a constant column beside the intercept, or the shift of all classes, makes this singular.
-    move = (jnp.linalg.pinv(hessian, hermitian=True) @ (A.T @ slope).ravel()).reshape(q, columns)
-    change = A @ move
+    return (jnp.linalg.pinv(hessian, hermitian=True) @ (A.T @ slope).ravel()).reshape(q, columns)
+
+
+def _free_step(A: Array, slope: Array, blocks: Array) -> tuple[Array, Array]:
+    """(The step's change of η, the gradient it leaves behind), both (n, T)."""
+    change = A @ _free_move(A, slope, blocks)
     return -change, slope - jnp.einsum("ist,it->is", blocks, change)
+
+
+def constant_curvature(setup: Setup) -> bool:
+    """Whether nothing but the gradient depends on η: many λ are then certified by matrix products."""
+    return isinstance(setup.loss, SquaredError) and setup.outputs is None
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))
@@ -99,7 +109,10 @@ def null_model(
     slope = design.X.T @ _free_step(A, slope.reshape(shape[0], -1), _blocks(loss.curvature(eta, y, v), loss.vector))[1].reshape(shape)
     slope = slope / factor
     # What the rounding of these sums can account for is zero: a constant column explains nothing.
-    noise = 8 * jnp.finfo(slope.dtype).eps * (jnp.abs(design.X).T @ jnp.abs(loss.grad(eta, y, v))) / factor
+    terms = jnp.abs(loss.grad(eta, y, v))
+    # For one target a sum, not a product, which would write |X| to memory first.
+    sums = jnp.abs(design.X).T @ terms if terms.ndim > 1 else jnp.sum(jnp.abs(design.X) * terms[:, None], axis=0)
+    noise = 8 * jnp.finfo(slope.dtype).eps * sums / factor
     slope = jnp.where(jnp.abs(slope) <= noise, 0, slope)
     value, size = loss(eta, y, v), jnp.sqrt(jnp.sum(slope**2))
     # Units of the certificates: where the null model is perfect they are absolute.
@@ -141,6 +154,9 @@ def certify(
     """Gap and stationarity residual of answers ``coef`` (lams, p[, T]) and ``intercept`` (lams, T or 0)."""
     loss, y = setup.loss, design.y
     factor = scale if setup.outputs is None else scale[:, None]
+    constant = constant_curvature(setup)
+    # The third product with X, for ν, then has as many columns as A and serves all λ.
+    lever = design.X.T @ (loss.curvature(design.offset, y, v)[:, None] * A) if constant else None
 
     def one(args: tuple[Array, Array, Array]) -> Certificate:
         lam, w, b = args
@@ -150,15 +166,18 @@ def certify(
             eta = eta + (b[0] if setup.outputs is None else b)
         slope = loss.grad(eta, y, v)
         u = w * factor
-        g = design.X.T @ slope / factor
+        raw = design.X.T @ slope
+        g = raw / factor
         g_intercept = jnp.sum(slope, axis=0) if setup.intercept else jnp.zeros((), w.dtype)
         kkt = jnp.sqrt(member.subdiff_distance(u, g) ** 2 + jnp.sum(g_intercept**2)) / null.size
         value = loss(eta, y, v)
         if not gap_defined:
             return Certificate(jnp.full((), jnp.nan, w.dtype), kkt, value)
         blocks = _blocks(loss.curvature(eta, y, v), loss.vector)
-        nu = _free_step(A, slope.reshape(slope.shape[0], -1), blocks)[1].reshape(slope.shape)
-        dual = jnp.where(member.free(u), 0.0, -(design.X.T @ nu) / factor)
+        flat = slope.reshape(slope.shape[0], -1)
+        nu = _free_step(A, flat, blocks)[1].reshape(slope.shape)
+        left = design.X.T @ nu if lever is None else raw - lever @ _free_move(A, flat, blocks)[:, 0]
+        dual = jnp.where(member.free(u), 0.0, -left / factor)
         excess = member.lambda_max(-dual)
         # A little more than needed: rounding must not leave the dual point just outside.
         shrink = (1 - 8 * jnp.finfo(w.dtype).eps) / jnp.maximum(excess, 1.0)
@@ -175,7 +194,7 @@ def certify(
         gap = jnp.abs(value + member(u) - best) / null.loss
         return Certificate(jnp.where((lam > 0) & jnp.isfinite(best) & ~missed, gap, jnp.nan), kkt, value)
 
-    return jax.lax.map(one, (lams, coef, intercept))
+    return jax.lax.map(one, (lams, coef, intercept), batch_size=lams.size if constant else None)
 
 
 def why_no_gap(setup: Setup, design: Design, penalty: Penalty) -> str | None:
