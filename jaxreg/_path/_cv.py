@@ -177,7 +177,7 @@ def cross_validate(
 ) -> CrossValidation:
     """Fit the path on all the data and on every fold's training rows, and choose λ by held-out error.
 
-    All folds are fitted together, in compiled chunks of λ. The grid comes from all the data; each fold minimises the stated objective
+    All folds share their compiled programs. The grid comes from all the data; each fold minimises the stated objective
     with the same λ. Under a ``"sum"`` loss a fold has fewer rows and so weighs the penalty more than the full fit does (by
     K/(K−1)); ``"half_mean"`` or ``"mean"`` avoid that. Folds are stratified by class for the likelihoods of classes.
 

@@ -86,6 +86,41 @@ def second_moments(
     return jax.lax.map(one, (jnp.concatenate([jnp.zeros(1, ends.dtype), ends[:-1]]), ends))
 
 
+class SquaredSums(NamedTuple):
+    """Of the squared error at several answers (a leading axis), with s its gradient in η."""
+
+    value: Float[Array, "k"]
+    slope: Float[Array, "k p"]  # Xᵀs
+    slope_free: Float[Array, "k q"]  # Aᵀs
+    slope_intercept: Float[Array, "k"]  # Σs, 0 without an intercept
+    slope_target: Float[Array, "k"]  # ⟨s, y − offset⟩
+
+
+def squared_sums(
+    setup: Setup, design: Design, v: Float[Array, "n"], A: Float[Array, "n q"], coef: Float[Array, "k p"], intercept: Array
+) -> SquaredSums:
+    """One pass over the rows, in blocks whose residuals at all answers stay in the cache."""
+    n = design.X.shape[0]
+    size = min(_ROWS, n)
+    response, curvature = design.y - design.offset, setup.loss.curvature(design.offset, design.y, v)
+    zero = jnp.zeros(coef.shape[0], coef.dtype)
+    level = intercept if setup.intercept else jnp.zeros((coef.shape[0], 1), coef.dtype)
+
+    def body(carry: tuple[Array, SquaredSums]) -> tuple[Array, SquaredSums]:
+        at, sums = carry
+        here = jnp.minimum(at, n - size)  # the last block reaches back over rows that the one before it has
+        X, target, free, bend = (jax.lax.dynamic_slice_in_dim(x, here, size) for x in (design.X, response, A, curvature))
+        bend = jnp.where(here + jnp.arange(size) >= at, bend, 0)
+        residual = coef @ X.T + level - target
+        s = bend * residual
+        total = jnp.sum(s, axis=1) if setup.intercept else zero
+        found = SquaredSums(jnp.sum(s * residual, axis=1) / 2, s @ X, s @ free, total, s @ target)
+        return at + size, jax.tree.map(jnp.add, sums, found)
+
+    start = SquaredSums(zero, jnp.zeros_like(coef), jnp.zeros((coef.shape[0], A.shape[1]), coef.dtype), zero, zero)
+    return jax.lax.while_loop(lambda carry: carry[0] < n, body, (jnp.zeros((), int), start))[1]
+
+
 class Moments(NamedTuple):
     """``Σ v·aaᵀ`` of several lanes, with a = (x − center, y − offset − level, 1)."""
 

@@ -42,6 +42,9 @@ def path(
     libraries). The intercept b is never penalised. Each answer carries its relative duality gap and stationarity residual,
     computed from X and y apart from the solver; what is not converged is marked and warned of.
 
+    A lasso under squared error, without bounds, is followed exactly from knot to knot (``Path.knots``), so that the number of
+    λ costs next to nothing; where rounding leaves such a path short of ``tol``, Newton's method takes over (``Path.fallback``).
+
     Args:
       X: (n, p) design matrix. NumPy input of float64 (and integers) is computed in float64 and returned as NumPy; float32
         stays float32; jax arrays keep their dtype.
