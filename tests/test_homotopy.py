@@ -5,6 +5,7 @@ residual, in units of the loss, is −λ·a·sign(w) where w ≠ 0 and within ±
 """
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes
@@ -13,6 +14,8 @@ from sklearn.linear_model import lars_path
 import jaxreg
 from jaxreg import losses
 from jaxreg._path import _knots, _working_set
+from jaxreg._path._engine import Design, Setup
+from jaxreg._path._moments import second_moments, squared_sums
 
 from . import reference
 from .reference import made
@@ -344,3 +347,27 @@ def test_a_feature_that_lives_in_one_fold():
     assert (cv.fold_coef[2, :, 3] == 0).all()
     alone = jaxreg.path(X[ids != 1], y[ids != 1], jaxreg.L1(), lams=cv.lams)
     np.testing.assert_allclose(cv.fold_coef[1], alone.coef, atol=1e-9)
+
+
+# --- sums over blocks of rows ------------------------------------------------------------------------------------------------------
+
+
+def test_sums_over_blocks_are_the_sums_over_all_rows(x64):
+    """2500 rows: two blocks of 1024 and one that reaches back."""
+    rng = np.random.default_rng(0)
+    X, y, v = rng.normal(size=(2500, 3)) + 5, rng.normal(size=2500), rng.uniform(0, 2, 2500)
+    design = Design(*(jnp.asarray(x) for x in (X, y, np.sin(y), np.zeros(3, bool))), None, None)
+    response = y - np.sin(y)
+    ends = np.array([700, 1900, 2500])
+    found = second_moments(design, jnp.asarray(v), jnp.full(3, 5.0), jnp.asarray(0.5), jnp.asarray(ends))
+    a = np.c_[X - 5, response - 0.5, np.ones(2500)]
+    for part, rows in zip(found, np.split(np.arange(2500), ends[:-1]), strict=True):
+        np.testing.assert_allclose(part, a[rows].T @ (v[rows, None] * a[rows]), rtol=1e-11, atol=1e-10)
+    A, w, b = np.c_[np.ones(2500), X[:, 0]], rng.normal(size=(4, 3)), rng.normal(size=(4, 1))
+    setup = Setup(losses.SquaredError("mean"), True, False, None, 3)
+    sums = squared_sums(setup, design, *(jnp.asarray(x) for x in (v, A, w, b)))
+    residual = X @ w.T + b.T - response[:, None]
+    s = 2 * v[:, None] / v.sum() * residual
+    expected = (s * residual).sum(0) / 2, s.T @ X, s.T @ A, s.sum(0), s.T @ response
+    for got, value in zip(sums, expected, strict=True):
+        np.testing.assert_allclose(got, value, rtol=1e-11, atol=1e-11)
