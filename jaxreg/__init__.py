@@ -17,6 +17,7 @@ from ._objective import objective as objective
 
 # λ paths and the choice of λ.
 from ._path import CrossValidation as CrossValidation
+from ._path import Knots as Knots
 from ._path import Path as Path
 from ._path import cross_validate as cross_validate
 from ._path import path as path

@@ -3,5 +3,6 @@
 from ._cv import CrossValidation as CrossValidation
 from ._cv import cross_validate as cross_validate
 from ._cv import draw_folds as draw_folds
+from ._knots import Knots as Knots
 from ._path import path as path
 from ._result import Path as Path

@@ -12,6 +12,7 @@ domain) and, where Ω* needs it, shrunk until −Xᵀν is feasible. The gap is 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -20,7 +21,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._penalties import Penalty, UnknownOperation
+from ..losses import SquaredError
 from ._engine import Design, Setup, bounded
+from ._moments import SquaredSums, squared_sums
 
 
 class Null(NamedTuple):
@@ -43,7 +46,9 @@ class Certificate(NamedTuple):
 
 def free_columns(setup: Setup, X: Array, free: np.ndarray) -> Array:
     """The columns that carry no penalty: the intercept's ones, and those marked free."""
-    ones = [jnp.ones((X.shape[0], 1), X.dtype)] if setup.intercept else []
+    ones = [np.ones((X.shape[0], 1), X.dtype)] if setup.intercept else []
+    if not free.any():
+        return jnp.asarray(ones[0] if ones else np.ones((X.shape[0], 0), X.dtype))
     columns = X[:, free]
     # Another basis of the same space, in which no column is small or nearly constant: a pseudo-inverse judges by size.
     if setup.intercept:
@@ -63,13 +68,20 @@ def _blocks(curvature: Array, vector: bool) -> Array:
 def _free_step(A: Array, slope: Array, blocks: Array) -> tuple[Array, Array]:
     """The Newton step of the unpenalised coordinates: (its change of η, the gradient it leaves behind), both (n, T)."""
     q, columns = A.shape[1], slope.shape[1]
-    if q == 0:
-        return jnp.zeros_like(slope), slope
+    if columns == 1:  # the same, as plain matrix products
+        bent = blocks[:, 0] * A
+        change = A @ (jnp.linalg.pinv(A.T @ bent, hermitian=True) @ (A.T @ slope))
+        return -change, slope - blocks[:, 0] * change
     hessian = jnp.einsum("iq,ist,ir->qsrt", A, blocks, A).reshape(q * columns, q * columns)
     # pinv: a constant column beside the intercept, or the shift of all classes, makes this singular.
     move = (jnp.linalg.pinv(hessian, hermitian=True) @ (A.T @ slope).ravel()).reshape(q, columns)
     change = A @ move
     return -change, slope - jnp.einsum("ist,it->is", blocks, change)
+
+
+def constant_curvature(setup: Setup) -> bool:
+    """Whether nothing but the gradient depends on η: many λ are then certified in one pass over the rows."""
+    return isinstance(setup.loss, SquaredError) and setup.outputs is None
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))
@@ -99,7 +111,10 @@ def null_model(
     slope = design.X.T @ _free_step(A, slope.reshape(shape[0], -1), _blocks(loss.curvature(eta, y, v), loss.vector))[1].reshape(shape)
     slope = slope / factor
     # What the rounding of these sums can account for is zero: a constant column explains nothing.
-    noise = 8 * jnp.finfo(slope.dtype).eps * (jnp.abs(design.X).T @ jnp.abs(loss.grad(eta, y, v))) / factor
+    terms = jnp.abs(loss.grad(eta, y, v))
+    # For one target a sum, not a product, which would write |X| to memory first.
+    sums = jnp.abs(design.X).T @ terms if terms.ndim > 1 else jnp.sum(jnp.abs(design.X) * terms[:, None], axis=0)
+    noise = 8 * jnp.finfo(slope.dtype).eps * sums / factor
     slope = jnp.where(jnp.abs(slope) <= noise, 0, slope)
     value, size = loss(eta, y, v), jnp.sqrt(jnp.sum(slope**2))
     # Units of the certificates: where the null model is perfect they are absolute.
@@ -140,56 +155,94 @@ def certify(
 ) -> Certificate:
     """Gap and stationarity residual of answers ``coef`` (lams, p[, T]) and ``intercept`` (lams, T or 0)."""
     loss, y = setup.loss, design.y
-    factor = scale if setup.outputs is None else scale[:, None]
+    judge = functools.partial(_judge, setup, design, scale, penalty, null, gap_defined)
 
     def one(args: tuple[Array, Array, Array]) -> Certificate:
         lam, w, b = args
-        member = bounded(penalty.at(lam), design, scale, setup.outputs)
         eta = design.X @ w + design.offset
         if setup.intercept:
             eta = eta + (b[0] if setup.outputs is None else b)
         slope = loss.grad(eta, y, v)
-        u = w * factor
-        g = design.X.T @ slope / factor
         g_intercept = jnp.sum(slope, axis=0) if setup.intercept else jnp.zeros((), w.dtype)
-        kkt = jnp.sqrt(member.subdiff_distance(u, g) ** 2 + jnp.sum(g_intercept**2)) / null.size
-        value = loss(eta, y, v)
+        value, g = loss(eta, y, v), design.X.T @ slope
         if not gap_defined:
-            return Certificate(jnp.full((), jnp.nan, w.dtype), kkt, value)
+            return judge(lam, w, value, g, g_intercept, g, lambda t: t)
         blocks = _blocks(loss.curvature(eta, y, v), loss.vector)
         nu = _free_step(A, slope.reshape(slope.shape[0], -1), blocks)[1].reshape(slope.shape)
-        dual = jnp.where(member.free(u), 0.0, -(design.X.T @ nu) / factor)
-        excess = member.lambda_max(-dual)
-        # A little more than needed: rounding must not leave the dual point just outside.
-        shrink = (1 - 8 * jnp.finfo(w.dtype).eps) / jnp.maximum(excess, 1.0)
+        dual_value = lambda t: jnp.sum(t * nu * design.offset) - loss.conjugate(t * nu, y, v)  # noqa: E731
+        return judge(lam, w, value, g, g_intercept, design.X.T @ nu, dual_value)
 
-        def bound(t: Array) -> Array:
-            at = jnp.sum(t * nu * design.offset) - loss.conjugate(t * nu, y, v) - member.conjugate(t * dual)
-            return jnp.where(jnp.isnan(at), -jnp.inf, at)
+    if not constant_curvature(setup):
+        return jax.lax.map(one, (lams, coef, intercept))
 
-        plain, shrunk = bound(jnp.ones_like(shrink)), bound(shrink)
-        best = jnp.maximum(plain, shrunk)
-        # Where a cone is missed by rounding, shrinking to nothing is all that is left: a bound, but one that says nothing.
-        missed = jnp.isneginf(plain) & (shrink == 0)
-        # Below zero only by rounding; the absolute value would show a broken bound instead of hiding it.
-        gap = jnp.abs(value + member(u) - best) / null.loss
-        return Certificate(jnp.where((lam > 0) & jnp.isfinite(best) & ~missed, gap, jnp.nan), kkt, value)
+    # With the curvature 2c the same for every λ, ν = s − 2c·Am and all that is asked of it follow from sums over the rows.
+    curvature = loss.curvature(design.offset, y, v)
+    lever = design.X.T @ (curvature[:, None] * A)
+    hessian, shift = A.T @ (curvature[:, None] * A), A.T @ (curvature * (y - design.offset))
+    inverse = jnp.linalg.pinv(hessian, hermitian=True)
 
-    return jax.lax.map(one, (lams, coef, intercept))
+    def one_of_squares(lam: Array, w: Array, sums: SquaredSums) -> Certificate:
+        m = inverse @ sums.slope_free
+        line = m @ shift - sums.slope_target
+        bend = sums.value - m @ sums.slope_free + m @ hessian @ m / 2
+        return judge(lam, w, sums.value, sums.slope, sums.slope_intercept, sums.slope - lever @ m, lambda t: t * line - t**2 * bend)
+
+    return jax.vmap(one_of_squares)(lams, coef, squared_sums(setup, design, v, A, coef, intercept))
+
+
+def _judge(
+    setup: Setup,
+    design: Design,
+    scale: Array,
+    penalty: Penalty,
+    null: Null,
+    gap_defined: bool,
+    lam: Array,
+    w: Array,
+    value: Array,
+    slope: Array,
+    slope_intercept: Array,
+    slope_nu: Array,
+    dual_value: Callable[[Array], Array],
+) -> Certificate:
+    """One λ, from the gradient ``slope`` = Xᵀs, ``slope_nu`` = Xᵀν and ``dual_value(t)`` = ⟨tν, o⟩ − F*(tν)."""
+    factor = scale if setup.outputs is None else scale[:, None]
+    member = bounded(penalty.at(lam), design, scale, setup.outputs)
+    u = w * factor
+    kkt = jnp.sqrt(member.subdiff_distance(u, slope / factor) ** 2 + jnp.sum(slope_intercept**2)) / null.size
+    if not gap_defined:
+        return Certificate(jnp.full((), jnp.nan, w.dtype), kkt, value)
+    dual = jnp.where(member.free(u), 0.0, -slope_nu / factor)
+    excess = member.lambda_max(-dual)
+    # A little more than needed: rounding must not leave the dual point just outside.
+    shrink = (1 - 8 * jnp.finfo(w.dtype).eps) / jnp.maximum(excess, 1.0)
+
+    def bound(t: Array) -> Array:
+        at = dual_value(t) - member.conjugate(t * dual)
+        return jnp.where(jnp.isnan(at), -jnp.inf, at)
+
+    plain, shrunk = bound(jnp.ones_like(shrink)), bound(shrink)
+    best = jnp.maximum(plain, shrunk)
+    # Where a cone is missed by rounding, shrinking to nothing is all that is left: a bound, but one that says nothing.
+    missed = jnp.isneginf(plain) & (shrink == 0)
+    # Below zero only by rounding; the absolute value would show a broken bound instead of hiding it.
+    gap = jnp.abs(value + member(u) - best) / null.loss
+    return Certificate(jnp.where((lam > 0) & jnp.isfinite(best) & ~missed, gap, jnp.nan), kkt, value)
 
 
 def why_no_gap(setup: Setup, design: Design, penalty: Penalty) -> str | None:
     """The reason why no duality gap exists for this problem, None if one does."""
     if not penalty.convex:
         return "the penalty is not convex"
-    shape = setup.shape(design.X.shape[1])
-    like = jax.ShapeDtypeStruct(shape, design.X.dtype)
-
-    def conjugate(dual: Array) -> Array:
-        return bounded(penalty, design, jnp.ones(shape[0], dual.dtype), setup.outputs).conjugate(dual)
-
+    like = jax.ShapeDtypeStruct(setup.shape(design.X.shape[1]), design.X.dtype)
     try:
-        jax.eval_shape(conjugate, like)
+        jax.eval_shape(functools.partial(_conjugate, setup), design, penalty, like)
     except UnknownOperation as error:
         return str(error)
     return None
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def _conjugate(setup: Setup, design: Design, penalty: Penalty, dual: Array) -> Array:
+    """Only ever traced, and under jit so that the trace is kept."""
+    return bounded(penalty, design, jnp.ones(dual.shape[0], dual.dtype), setup.outputs).conjugate(dual)

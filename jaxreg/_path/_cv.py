@@ -16,8 +16,10 @@ from .._penalties import Penalty
 from .._warnings import ConvergenceWarning
 from ..losses import Loss, SquaredError
 from ._engine import Design, Setup, predictor
+from ._fit import fit_lanes, reached
+from ._follow import Progress
 from ._inputs import check_lams, check_problem, scope
-from ._path import Progress, as_path, fit_lanes, separable_classes, warn_if_not_converged
+from ._path import as_path, separable_classes, warn_if_not_converged
 from ._result import Path, shown_rows
 
 RULES = ("min", "1se")
@@ -33,6 +35,7 @@ class CrossValidation:
       fold_errors: (K, L) weighted mean error of each fold's held-out rows.
       fold_coef, fold_intercept: (K, L, …) each fold's answers.
       fold_converged: (K, L) bool, each by its own certificate.
+      fold_method: what solved each fold, as ``Path.method``.
       fold_ids: (n,) the fold in which each row is held out.
       mean: (L,) mean error over folds, weighted by their held-out weight.
       se: (L,) its standard error.
@@ -47,6 +50,7 @@ class CrossValidation:
     fold_coef: Any
     fold_intercept: Any
     fold_converged: Any
+    fold_method: tuple[str, ...]
     fold_ids: Any
     mean: Any
     se: Any
@@ -145,7 +149,8 @@ def _errors(setup: Setup, design: Design, held_out: Array, coef: Array, intercep
             values = values if values.ndim == 1 else jnp.mean(values, axis=1)
             return jnp.sum(jnp.where(v > 0, v * values, 0)) / jnp.sum(v)
 
-        return jax.lax.map(one_lam, (coefs, intercepts))
+        # Ten λ make a matrix product of what would be ten passes over X.
+        return jax.lax.map(one_lam, (coefs, intercepts), batch_size=10)
 
     return jax.lax.map(one, (held_out, coef, intercept))
 
@@ -172,7 +177,7 @@ def cross_validate(
 ) -> CrossValidation:
     """Fit the path on all the data and on every fold's training rows, and choose λ by held-out error.
 
-    All folds are fitted together, in compiled chunks of λ. The grid comes from all the data; each fold minimises the stated objective
+    All folds share their compiled programs. The grid comes from all the data; each fold minimises the stated objective
     with the same λ. Under a ``"sum"`` loss a fold has fewer rows and so weighs the penalty more than the full fit does (by
     K/(K−1)); ``"half_mean"`` or ``"mean"`` avoid that. Folds are stratified by class for the likelihoods of classes.
 
@@ -217,7 +222,7 @@ def cross_validate(
         ids = _fold_ids(folds, n, key, np.asarray(y) if problem.setup.loss.classification else None)
         held_out = np.where(ids[None] == np.arange(ids.max() + 1)[:, None], problem.weights, 0.0)
         _check_training_rows(problem.setup, ids, held_out, problem.weights, y)
-        fits = fit_lanes(problem, np.concatenate([problem.weights[None], problem.weights - held_out]), grid, tol, progress)
+        fits = fit_lanes(problem, np.concatenate([problem.weights[None], problem.weights - held_out]), grid, tol, progress, ids=ids)
         reordered = not isinstance(grid, int) and list(grid) != list(np.atleast_1d(lams))
         full = as_path(problem, fits, penalty, reordered=reordered)
         dtype = problem.design.X.dtype
@@ -226,9 +231,8 @@ def cross_validate(
         sizes = held_out.sum(axis=1)
         mean, se = mean_and_error(errors, sizes)
         index_min = int(np.nanargmin(mean)) if np.isfinite(mean).any() else 0
-        gap, kkt, value = (x[1:] for x in fits.certificate)
-        endless = separable_classes(problem.setup, np.asarray(fits.lams), value, float(fits.null.loss))
-        fold_converged = (np.where(np.isnan(gap), kkt, gap) <= fits.tol) & (kkt <= np.sqrt(fits.tol)) & ~endless
+        endless = separable_classes(problem.setup, np.asarray(fits.lams), fits.certificate.loss[1:], float(fits.null.loss))
+        fold_converged = reached(fits.certificate, fits.coef, fits.tol)[1:] & ~endless
         out = np.asarray if problem.as_numpy else jnp.asarray
         if not problem.setup.intercept:
             fold_intercept = jnp.zeros((*errors.shape, problem.setup.columns), dtype)
@@ -239,6 +243,7 @@ def cross_validate(
             fold_coef=out(fold_coef),
             fold_intercept=out(fold_intercept[..., 0] if problem.setup.outputs is None else fold_intercept),
             fold_converged=out(fold_converged),
+            fold_method=fits.methods[1:],
             fold_ids=out(ids),
             mean=out(mean),
             se=out(se),

@@ -88,10 +88,17 @@ def scales(setup: Setup, X: Array, v: Array, free: Array) -> tuple[Array, Array]
     total = jnp.sum(v)
     mean = v @ X / total
     center = mean if setup.intercept else jnp.zeros_like(mean)
-    spread = jnp.sqrt(v @ (X - mean) ** 2 / total)
+    # Sums, not products with v: those would write the squares of X to memory first.
+    spread = jnp.sqrt(jnp.sum(v[:, None] * (X - mean) ** 2, axis=0) / total)
     # A constant column has a spread of rounding size; dividing by that would make noise a feature.
-    constant = spread <= 16 * jnp.finfo(X.dtype).eps * jnp.sqrt(v @ X**2 / total)
+    constant = spread <= 16 * jnp.finfo(X.dtype).eps * jnp.sqrt(jnp.sum(v[:, None] * X**2, axis=0) / total)
     return center, jnp.where(constant | ~(free | setup.standardize), 1.0, spread)
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def scale_of(setup: Setup, design: Design, v: Float[Array, "n"]) -> Float[Array, "p"]:
+    """The scale of a lane that is not prepared otherwise."""
+    return scales(setup, design.X, v, design.free)[1]
 
 
 def predictor(setup: Setup, Z: Array, coef: Array, intercept: Array, offset: Array) -> Array:

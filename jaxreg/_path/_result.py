@@ -9,6 +9,7 @@ import numpy as np
 
 from .._penalties import Penalty
 from ..losses import Loss
+from ._knots import Knots
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -28,6 +29,10 @@ class Path:
       null_loss: the data term of the null model.
       loss, penalty, formula: what was minimised.
       tol: the tolerance that ``converged`` refers to.
+      method: what solved it: "homotopy" (the exact path of the lasso under squared error), "ridge" (one factorisation) or
+        "newton".
+      fallback: why another method than the exact path had to finish a lasso under squared error, or None.
+      knots: where the exact path bends (:class:`Knots`); None for other methods.
       gap_reason: why the gap is NaN, or None.
       reordered: whether the λ were passed in another order than they are returned.
       loo, gcv, df: (L,) exact leave-one-out error, generalised cross-validation (both mean squared errors) and effective
@@ -50,6 +55,9 @@ class Path:
     penalty: Penalty
     formula: str
     tol: float
+    method: str = "newton"
+    fallback: str | None = None
+    knots: Knots | None = None
     gap_reason: str | None = None
     reordered: bool = False
     loo: Any = None
@@ -69,10 +77,7 @@ class Path:
         return nearest
 
     def coef_at(self, lam: float) -> tuple[Any, Any]:
-        """(coef, intercept) at any λ within the grid, by linear interpolation between its neighbours.
-
-        The lasso's path under squared error is linear between knots, so there this is exact where no knot lies between the
-        neighbours; elsewhere it is an interpolation.
+        """(coef, intercept) at any λ within the grid: exact from ``knots``, else interpolated between its neighbours.
 
         Raises:
           ValueError: ``lam`` lies outside the grid.
@@ -80,6 +85,9 @@ class Path:
         lams = np.asarray(self.lams)
         if not lams[-1] <= lam <= lams[0]:
             raise ValueError(f"λ = {lam:g} lies outside the path's {lams[-1]:g} … {lams[0]:g}; fit it with lams=[{lam:g}]")
+        if self.knots is not None:
+            coef, intercept = self.knots.coef_at(lam, self.coef.shape[1])
+            return _like(coef, self.coef), _like(intercept, self.coef)
         right = int(np.searchsorted(-lams, -lam))
         if right == 0 or lams[right] == lam:
             return self.coef[right], self.intercept[right]
@@ -123,9 +131,20 @@ class Path:
             )
         if self.gap_reason:
             rows.append(f"no gap: {self.gap_reason}")
+        if self.fallback:
+            rows.append(f"method: {self.fallback}")
         return "\n".join(rows)
 
 
 def shown_rows(count: int, most: int = 20) -> list[int]:
     """Evenly spread row numbers with both ends: a table that fits a screen."""
     return sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist())) if count else []
+
+
+def _like(x: Any, reference: Any) -> Any:
+    """x as the kind of array that the reference is."""
+    if isinstance(reference, np.ndarray):
+        return np.asarray(x, reference.dtype)
+    import jax.numpy as jnp
+
+    return jnp.asarray(x, reference.dtype)

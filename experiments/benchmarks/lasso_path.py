@@ -1,0 +1,288 @@
+"""The lasso path of 100 λ against the fastest peers, on six problems.
+
+Run as ``python -m experiments.benchmarks.lasso_path`` (minutes), or with the rows that are wanted: ``… lasso_path A B`` (under a
+minute). ``--memory`` adds the peak memory of one fit, each in a process of its own.
+
+Fair means: the same X, y and λ, Σ(y − η)²/(2n) + λ·Σ|w| with an intercept and no scaling; two threads each; what is
+installed takes turns within one process (glmnet in an R process beside it, timed there), and the medians are compared.
+jaxreg has X on the device and returns what ``jaxreg.path`` returns, its certificate included; scikit-learn, celer and skglm
+get columns that were centred beforehand, outside of the time. The gap is the worst over the path, relative to the null
+model's loss, recomputed here from X, y and the coefficients. A peer that is not installed is named as missing.
+"""
+
+from __future__ import annotations
+
+import os
+
+# Before anything starts its threads.
+THREADS = 2
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ[name] = str(THREADS)
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
+
+import argparse  # noqa: E402
+import importlib.util  # noqa: E402
+import resource  # noqa: E402
+import shutil  # noqa: E402
+import statistics  # noqa: E402
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+import tempfile  # noqa: E402
+import time  # noqa: E402
+import warnings  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any, NamedTuple  # noqa: E402
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+
+import jaxreg  # noqa: E402
+from jaxreg._dtypes import x64_scope  # noqa: E402
+
+HALF = jaxreg.losses.SquaredError("half_mean")
+# Seconds that one method may take of one row, and how often it is run if it takes fewer.
+PATIENCE, REPEATS = 40.0, 9
+SHAPES = {"B": (1000, 100, 10), "C": (10000, 500, 50), "D": (200, 5000, 20), "E": (1000, 10000, 50), "F": (100000, 200, 20)}
+
+Answer = tuple[np.ndarray, np.ndarray]  # coefficients (L, p) and intercepts (L,)
+
+
+class Problem(NamedTuple):
+    """One row of the table."""
+
+    name: str
+    X: np.ndarray
+    y: np.ndarray
+    lams: np.ndarray
+
+    @property
+    def centered(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.asfortranarray(self.X - self.X.mean(0)), self.y - self.y.mean()
+
+
+def problem(row: str) -> Problem:
+    rng = np.random.default_rng(0)
+    if row == "A":
+        from sklearn.datasets import load_diabetes
+
+        X, y = load_diabetes(return_X_y=True)
+    else:
+        n, p, nonzeros = SHAPES[row]
+        X = rng.normal(size=(n, p))
+        if row == "F":  # neighbouring columns correlated by a half, as in an autoregression
+            for j in range(1, p):
+                X[:, j] = 0.5 * X[:, j - 1] + np.sqrt(0.75) * X[:, j]
+        w = np.zeros(p)
+        w[rng.choice(p, nonzeros, replace=False)] = rng.normal(size=nonzeros)
+        y = X @ w + np.linalg.norm(w) * rng.normal(size=n)
+    n, p = X.shape
+    top = np.abs((X - X.mean(0)).T @ (y - y.mean())).max() / n
+    return Problem(f"{row} {n}×{p}", np.ascontiguousarray(X), y, top * np.geomspace(1, 1e-3 if n > p else 1e-2, 100))
+
+
+def worst_gap(problem: Problem, answer: Answer) -> float:
+    """The largest duality gap over the null model's loss, from the definition."""
+    X, y = problem.centered
+    coef, intercept = (np.asarray(x, float) for x in answer)
+    shift = problem.y.mean() - problem.X.mean(0) @ coef.T - intercept  # what the intercepts are off by
+    residual = y[:, None] - X @ coef.T + shift
+    bound = np.abs(X.T @ residual).max(axis=0)
+    dual = (residual - residual.mean(axis=0)) * np.minimum(1, len(y) * problem.lams / np.maximum(bound, 1e-300))
+    primal = (residual**2).sum(0) / (2 * len(y)) + problem.lams * np.abs(coef).sum(axis=1)
+    return float(np.max(np.abs(primal - (dual * y[:, None] - dual**2 / 2).sum(0) / len(y))) / ((y @ y) / (2 * len(y))))
+
+
+# --- the methods: each prepares a problem and gives back what is timed, and what it answered ---------------------------------
+
+Method = Callable[[Problem], tuple[Callable[[], Any], Callable[[Any], Answer]]]
+
+
+def ours(dtype: Any) -> Method:
+    def prepare(problem: Problem) -> tuple[Callable[[], Any], Callable[[Any], Answer]]:
+        X, y = jnp.asarray(problem.X, dtype), jnp.asarray(problem.y, dtype)
+        return lambda: jaxreg.path(X, y, jaxreg.L1(), loss=HALF, lams=problem.lams), lambda fit: (fit.coef, fit.intercept)
+
+    return prepare
+
+
+def gram(problem: Problem) -> tuple[Callable[[], Any], Callable[[Any], Answer]]:
+    X = jnp.asarray(problem.X)
+    product = jax.jit(lambda X: X.T @ X)
+    return lambda: product(X).block_until_ready(), lambda _: (np.full((100, X.shape[1]), np.nan), np.full(100, np.nan))
+
+
+def scikit_learn(problem: Problem):
+    from sklearn.linear_model import lasso_path
+
+    X, y = problem.centered
+    return lambda: lasso_path(X, y, alphas=problem.lams, tol=1e-8, max_iter=1_000_000)[1], lambda coef: uncentered(problem, coef.T)
+
+
+def celer(problem: Problem):
+    from celer import celer_path
+
+    X, y = problem.centered
+    return lambda: celer_path(X, y, pb="lasso", alphas=problem.lams, tol=1e-8)[1], lambda coef: uncentered(problem, coef.T)
+
+
+def skglm(problem: Problem):
+    from skglm import Lasso
+
+    X, y = problem.centered
+    model = Lasso(fit_intercept=False, tol=1e-8)
+    return lambda: model.path(X, y, problem.lams)[1], lambda coef: uncentered(problem, coef.T)
+
+
+def adelie(problem: Problem):
+    import adelie
+
+    X = np.asfortranarray(problem.X)
+
+    def fit() -> Any:
+        family = adelie.glm.gaussian(y=problem.y)
+        return adelie.grpnet(X=X, glm=family, lmda_path=problem.lams, early_exit=False, tol=1e-12, n_threads=THREADS, progress_bar=False)
+
+    return fit, lambda state: (state.betas.toarray(), np.asarray(state.intercepts))
+
+
+class Glmnet:
+    """An R process that holds the data and fits, timing itself, whenever it is told to."""
+
+    CODE = """
+    suppressMessages(library(glmnet)); a <- commandArgs(TRUE); n <- as.integer(a[2]); p <- as.integer(a[3]); L <- 100
+    d <- readBin(a[1], "double", n * p + n + L); X <- matrix(d[1:(n * p)], n, p); y <- d[n * p + 1:n]; l <- d[n * p + n + 1:L]
+    input <- file("stdin", "r")
+    while (length(readLines(input, 1))) {
+      t <- system.time(f <- glmnet(X, y, lambda = l, standardize = FALSE, thresh = as.double(a[4])))[["elapsed"]]
+      b <- matrix(NA_real_, p + 1, L); k <- ncol(f$beta); b[, 1:k] <- rbind(as.matrix(f$beta), f$a0)
+      writeBin(as.vector(b), paste0(a[1], ".out")); cat(t, "\\n"); flush(stdout())
+    }"""
+
+    def __init__(self, thresh: str) -> None:
+        self.thresh = thresh
+
+    def __call__(self, problem: Problem) -> tuple[Callable[[], Any], Callable[[Any], Answer]]:
+        self.folder = tempfile.TemporaryDirectory()
+        data = Path(self.folder.name) / "data"
+        np.concatenate([problem.X.T.ravel(), problem.y, problem.lams]).tofile(data)
+        command = ["Rscript", "-e", self.CODE, str(data), *map(str, problem.X.shape), self.thresh]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdin
+        assert process.stdout
+        stdin, stdout = process.stdin, process.stdout
+
+        def fit() -> float:
+            stdin.write("fit\n")
+            stdin.flush()
+            return float(stdout.readline())
+
+        def answer(_: Any) -> Answer:
+            stdin.close()
+            process.wait()
+            table = np.fromfile(f"{data}.out").reshape(100, -1)
+            return table[:, :-1], table[:, -1]
+
+        return fit, answer
+
+
+def uncentered(problem: Problem, coef: np.ndarray) -> Answer:
+    return coef, problem.y.mean() - coef @ problem.X.mean(0)
+
+
+METHODS: dict[str, tuple[str, Method]] = {
+    "jaxreg": ("jaxreg", ours(jnp.float64)),
+    "jaxreg float32": ("jaxreg", ours(jnp.float32)),
+    "XᵀX alone, jax": ("jaxreg", gram),
+    "scikit-learn 1e-8": ("sklearn", scikit_learn),
+    "glmnet 1e-7 (default)": ("glmnet", Glmnet("1e-7")),
+    "glmnet 1e-12": ("glmnet", Glmnet("1e-12")),
+    "celer 1e-8": ("celer", celer),
+    "skglm 1e-8": ("skglm", skglm),
+    "adelie 1e-12": ("adelie", adelie),
+}
+
+
+def missing(module: str) -> bool:
+    if module != "glmnet":
+        return importlib.util.find_spec(module) is None
+    return not shutil.which("Rscript") or bool(subprocess.run(["Rscript", "-e", "library(glmnet)"], capture_output=True).returncode)
+
+
+def timed(fit: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.perf_counter()
+    result = fit()
+    seconds = time.perf_counter() - start
+    return (result if isinstance(result, float) else seconds), result
+
+
+def measure(row: str, names: list[str], memory: bool) -> None:
+    """Print one row of the table: every method that is installed, lost or not."""
+    data = problem(row)
+    runs, first, times, results = {}, {}, {name: [] for name in names}, {}
+    for name in names:
+        try:
+            runs[name] = METHODS[name][1](data)
+            first[name], results[name] = timed(runs[name][0])
+        except Exception as error:  # a peer that fails is shown as failing
+            print(f"{data.name:<14} {name:<22} failed: {type(error).__name__}: {error}"[:140])
+            runs.pop(name, None)
+    spent = dict.fromkeys(runs, 0.0)
+    for repeat in range(REPEATS):
+        for name in sorted(runs, reverse=bool(repeat % 2)):
+            if spent[name] + first[name] < PATIENCE or not times[name]:
+                seconds, results[name] = timed(runs[name][0])
+                times[name].append(seconds)
+                spent[name] += seconds
+    base = statistics.median(times["jaxreg"]) if "jaxreg" in runs else float("nan")
+    for name, (_, answer) in runs.items():
+        median = statistics.median(times[name])
+        gap = worst_gap(data, answer(results[name]))
+        peak = peak_of(row, name) if memory and "glmnet" not in name else float("nan")
+        compiled = f"{max(first[name] - median, 0):9.2f}" if "jax" in name else f"{'':9}"
+        print(
+            f"{data.name:<14} {name:<22} {1e3 * median:10.1f} {1e3 * min(times[name]):10.1f} {median / base:9.2f} {gap:9.0e} {compiled}"
+            + (f" {peak:9.0f}" if memory else ""),
+            flush=True,
+        )
+
+
+def peak_of(row: str, name: str) -> float:
+    """Megabytes that one fit adds to the peak of a fresh process that holds the data."""
+    command = [sys.executable, "-m", "experiments.benchmarks.lasso_path", row, "--once", name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return float(done.stdout) if done.returncode == 0 else float("nan")
+
+
+def once(row: str, name: str) -> None:
+    fit, _ = METHODS[name][1](problem(row))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    fit()
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="lasso_path")
+    parser.add_argument("rows", nargs="*", default=list("ABCDEF"), help="A to F; all by default")
+    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--memory", action="store_true", help="peak memory too; a process for each number")
+    parser.add_argument("--once", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")  # peers warn of not having converged: the gap beside their time says so
+    with x64_scope():
+        if options.once:
+            once(options.rows[0], options.once)
+            return
+        print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}, {THREADS} threads; milliseconds; 100 λ")
+        gone = {module for module, _ in METHODS.values() if missing(module)}
+        print("missing: " + (", ".join(sorted(gone)) or "nothing"))
+        header = f"{'problem':<14} {'method':<22} {'median':>10} {'best':>10} {'÷ jaxreg':>9} {'gap':>9} {'compile s':>9}"
+        print(header + (f" {'peak MB':>9}" if options.memory else ""))
+        for row in options.rows:
+            measure(row, [name for name in options.methods if METHODS[name][0] not in gone], options.memory)
+
+
+if __name__ == "__main__":
+    main()

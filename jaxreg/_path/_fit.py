@@ -1,0 +1,188 @@
+"""From a checked problem to certified answers: which method solves it, and what happens where one falls short."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._dtypes import is_number
+from ..losses import SquaredError
+from . import _lasso, _ridge
+from ._certificate import Certificate, Null, certify, constant_curvature, free_columns, null_model, why_no_gap
+from ._engine import prepare, scale_of
+from ._follow import CHUNK, Progress, follow, follow_in_row_space, part_of
+from ._inputs import Problem
+from ._knots import Knots
+
+
+class Fits(NamedTuple):
+    """Answers of every lane at every λ, as device arrays with leading axes (lanes, lams)."""
+
+    lams: Any
+    coef: Any
+    intercept: Any
+    certificate: Certificate
+    null: Null
+    ridge: _ridge.Ridge | None
+    reason: str | None
+    tol: float
+    methods: tuple[str, ...]  # what solved each lane
+    fallback: str | None  # why lane 0's exact path gave way to another method
+    knots: Knots | None  # lane 0's
+
+
+def fit_lanes(
+    problem: Problem,
+    weights: Any,
+    grid: Any,
+    tol: float | None,
+    progress: Progress,
+    max_nonzeros: int | None = None,
+    ids: np.ndarray | None = None,
+) -> Fits:
+    """Fit lanes of sample weights (lane 0 is all the data) on one grid, which lane 0 decides.
+
+    With ``ids``, lane k + 1 is all rows but those of fold k.
+    """
+    setup, design, penalty = problem.setup, problem.design, problem.penalty
+    dtype = design.X.dtype
+    weights = np.asarray(weights, dtype)
+    if tol is not None and not (is_number(tol) and np.ndim(tol) == 0 and np.isfinite(tol) and tol > 0):
+        raise ValueError(f"tol must be a number > 0, got {tol!r}")
+    if max_nonzeros is not None and max_nonzeros < 1:
+        raise ValueError(f"max_nonzeros must be at least 1, got {max_nonzeros}")
+    tol = float(tol if tol is not None else (1e-10 if dtype == jnp.float64 else 1e-5))
+    A = free_columns(setup, design.X, problem.free)
+    scaled = setup.standardize or bool(np.any(problem.free))
+    scale = scale_of(setup, design, jnp.asarray(weights[0])) if scaled else np.ones(design.X.shape[1], dtype)
+    null = null_model(setup, design, jnp.asarray(weights[0]), jnp.asarray(scale), A, penalty)
+    lams = np.asarray(default_grid(problem, null, grid) if isinstance(grid, int) else grid, dtype)
+    slopes = _lasso.strengths(setup, design, penalty)
+    no_gap = why_no_gap(setup, design, penalty) if slopes is None else None
+    coef, intercept, scales, method, ridge, knots = _solve(problem, weights, null, slopes, lams, tol, progress, max_nonzeros, ids)
+    lams, fallback = lams[: coef.shape[1]], None
+
+    def certified(which: Any, coef: Any, intercept: Any) -> Certificate:
+        answers = zip(weights[which], scales[which], coef, intercept, strict=True)
+        parts = [_certificate(problem, A, null, lams, *lane, gap_defined=no_gap is None) for lane in answers]
+        stacked: Any = [np.stack(column) for column in zip(*parts, strict=True)]
+        return Certificate(*stacked)
+
+    everyone = np.arange(len(weights))
+    certificate = certified(everyone, coef, intercept)
+    methods = [method] * len(weights)
+    short = everyone[~reached(certificate, coef, tol).all(axis=1)] if method == "homotopy" else everyone[:0]
+    if len(short):
+        again = follow(problem, prepare(setup, design, jnp.asarray(weights[short])), null, lams, tol, None, None)
+        other = certified(short, *again)
+        better = shortfall(other, again[0]) < shortfall(certificate, coef)[short]
+        for old, new in zip((coef, intercept, *certificate), (*again, *other), strict=True):
+            spread = better.reshape(better.shape + (1,) * (old.ndim - 2))
+            old[short] = np.where(spread, new, old[short])
+        for lane, taken in zip(short, np.atleast_1d(better.any(axis=1)), strict=True):
+            methods[lane] = "newton" if taken else methods[lane]
+        if methods[0] == "newton":
+            fallback, knots = f"the exact path missed tol at {better[0].sum()} λ, which Newton's method came closer to", None
+    return Fits(lams, coef, intercept, certificate, null, ridge, no_gap, tol, tuple(methods), fallback, knots)
+
+
+class Answers(NamedTuple):
+    """Of every lane at every λ, until a path was stopped; what is solved by one method alone."""
+
+    coef: Any
+    intercept: Any
+    scales: Any  # (lanes, p) in which the lanes' residuals are measured
+    method: str
+    ridge: _ridge.Ridge | None = None
+    knots: Knots | None = None
+
+
+def _solve(
+    problem: Problem,
+    weights: np.ndarray,
+    null: Null,
+    slopes: Any,
+    lams: Any,
+    tol: float,
+    progress: Progress,
+    max_nonzeros: int | None,
+    ids: Any,
+) -> Answers:
+    """The method that the problem admits: the exact path, one factorisation, or Newton's method."""
+    setup, design, penalty = problem.setup, problem.design, problem.penalty
+    if slopes is not None:
+        found = _lasso.fit(setup, design, weights, slopes, lams, ids, _teller(len(weights), len(lams), progress, max_nonzeros))
+        coef, intercept, scales = (np.stack(x) for x in zip(*[answer[:3] for answer in found], strict=True))
+        return Answers(coef, intercept, scales, "homotopy", knots=found[0].knots)
+    lanes = prepare(setup, design, jnp.asarray(weights))
+    scales = np.asarray(lanes.scale)
+    squares = None if design.lower is not None else _ridge.strengths(penalty, setup.shape(design.X.shape[1]), design.X.dtype)
+    if squares is not None and isinstance(setup.loss, SquaredError):
+        if max_nonzeros is not None:
+            raise ValueError("max_nonzeros: ridge has no zero coefficients, so that there is nothing to stop at; leave it out")
+        whole = -(-len(lams) // CHUNK) * CHUNK
+        padded = _ridge.fit(setup, design, lanes, squares, jnp.asarray(part_of(lams, 0, whole)))
+        answers: Any = [np.asarray(x)[:, : len(lams)] for x in padded]
+        ridge = _ridge.Ridge(*answers)
+        if progress:
+            progress(len(lams), len(lams))
+        return Answers(ridge.coef, ridge.intercept, scales, "ridge", ridge=ridge)
+    if squares is not None and setup.bucket < design.X.shape[1] and not setup.standardize:
+        coef, intercept = follow_in_row_space(problem, jnp.asarray(weights), squares, null, lams, tol, progress)
+    else:
+        coef, intercept = follow(problem, lanes, null, lams, tol, progress, max_nonzeros)
+    return Answers(coef, intercept, scales, "newton")
+
+
+def shortfall(certificate: Certificate, coef: Any) -> np.ndarray:
+    """What tol applies to: the gap, or the residual where no gap is defined; +inf for what is not finite."""
+    finite = np.isfinite(coef).all(axis=tuple(range(certificate.gap.ndim, coef.ndim)))
+    value = np.where(np.isnan(certificate.gap) & finite, certificate.kkt, certificate.gap)
+    return np.where(np.isnan(value), np.inf, value)
+
+
+def reached(certificate: Certificate, coef: Any, tol: float) -> np.ndarray:
+    """Whether the answers are converged; a gap within tol beside a residual far from it would be a broken certificate."""
+    return (shortfall(certificate, coef) <= tol) & (certificate.kkt <= np.sqrt(tol))
+
+
+def _teller(lanes: int, total: int, progress: Progress, max_nonzeros: int | None) -> Callable[[int, int, np.ndarray], bool]:
+    """Passes progress on, in λ of all lanes together, and says when to stop."""
+
+    def step(lane: int, done: int, coef: np.ndarray) -> bool:
+        if progress:
+            progress((lane * total + done) // lanes, total)
+        return max_nonzeros is not None and bool((coef != 0).sum(axis=1).max() > max_nonzeros)
+
+    return step
+
+
+def _certificate(
+    problem: Problem, A: Any, null: Null, lams: np.ndarray, v: Any, scale: Any, coef: Any, intercept: Any, gap_defined: bool
+) -> list[np.ndarray]:
+    """One lane's certificate, in compiled chunks of λ."""
+    # Squared error is certified in one pass over the rows for all λ of a chunk.
+    chunk = 100 if constant_curvature(problem.setup) and len(lams) > CHUNK else CHUNK
+    lane = jnp.asarray(v), jnp.asarray(scale), A, problem.penalty, null
+    parts = []
+    for start in range(0, len(lams), chunk):
+        part = [part_of(x, start, chunk) for x in (lams, coef, intercept)]
+        parts.append(certify(problem.setup, problem.design, *lane, *part, gap_defined=gap_defined))
+    return [np.concatenate(column)[: len(lams)] for column in zip(*parts, strict=True)]
+
+
+def default_grid(problem: Problem, null: Null, count: int) -> np.ndarray:
+    """Log-spaced from the smallest λ whose solution is all zero (ridge: the elastic net's at l1_ratio 1e-3)."""
+    n, p = problem.design.X.shape
+    largest = float(null.lambda_max)
+    if not np.isfinite(largest) or largest <= 0:
+        raise ValueError("lams: no λ grid can be derived (the gradient at the null model is zero or the penalty has no λ); pass values")
+    smallest = 1e-3 if n > p else 1e-2
+    if bool(null.smooth):
+        # The substitute is a thousand times the λ at which an L1 of the same weight would start to select.
+        smallest *= 1e-3
+    # Two roundings above, so that rounding does not leave a coefficient of 1e-17 at the first λ.
+    return largest * (1 + 4 * float(jnp.finfo(problem.design.X.dtype).eps)) * np.geomspace(1, smallest, count)

@@ -1,0 +1,96 @@
+"""Newton's method along a path: the host loop over compiled chunks of λ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._penalties import L2
+from ._certificate import Null
+from ._engine import Lane, advance, buckets, null_point, prepare
+from ._inputs import Problem
+
+Progress = Callable[[int, int], None] | None
+CHUNK = 10  # λ a compiled call: short enough to show progress, long enough not to be felt
+
+
+def follow(
+    problem: Problem, lanes: Lane, null: Null, lams: Any, tol: float, progress: Progress, max_nonzeros: int | None
+) -> tuple[Any, Any]:
+    """The host loop over chunks of λ: grows the working set when one overflows, shows progress, may stop early."""
+    setup, design = problem.setup, problem.design
+    dtype, p = design.X.dtype, design.X.shape[1]
+    sizes = buckets(setup.columns, p, problem.penalty.separable)
+    points = null_point(setup, p, len(lanes.weights), dtype)
+    # The gap is of the residual's first order at worst; aiming four digits below tol costs a Newton step or none.
+    aim = jnp.asarray(max(1e-4 * tol, 64 * float(jnp.finfo(dtype).eps)), dtype)
+    unit = null.size
+    steps, wanted = _stepping_stones(np.asarray(lams), float(null.lambda_max))
+    total, chunk = len(steps), CHUNK
+    coefs, intercepts, found = [], [], 0
+    for start in range(0, total, chunk):
+        part = jnp.asarray(part_of(steps, start, chunk))
+        moved, fit = advance(setup, design, lanes, problem.penalty, part, points, unit, aim)
+        while setup.bucket < p and sizes.index(setup.bucket) + 1 < len(sizes) and bool(jnp.any(fit.overflow)):
+            setup = setup._replace(bucket=sizes[sizes.index(setup.bucket) + 1])
+            moved, fit = advance(setup, design, lanes, problem.penalty, part, points, unit, aim)
+        points = moved
+        kept = np.flatnonzero(wanted[start : start + chunk])
+        coefs.append(np.asarray(fit.coef)[:, kept])
+        intercepts.append(np.asarray(fit.intercept)[:, kept])
+        found += len(kept)
+        if progress:
+            progress(found, len(lams))
+        nonzeros = (coefs[-1][0] != 0).sum(axis=tuple(range(1, coefs[-1][0].ndim)))
+        if max_nonzeros is not None and nonzeros.max(initial=0) > max_nonzeros:
+            break
+    return np.concatenate(coefs, axis=1), np.concatenate(intercepts, axis=1)
+
+
+def follow_in_row_space(problem: Problem, weights: Any, a: Any, null: Null, lams: Any, tol: float, progress: Progress) -> tuple[Any, Any]:
+    """L2 with more features than a working set holds: none is ever zero, but w lies in the span of the rows.
+
+    With ``X/√a = R Qᵀ``, Q orthonormal, the penalty ``Σa·w²`` of ``w = Q u/√a`` is ``Σu²``, and the n columns of R take
+    the features' place.
+    """
+    design, setup = problem.design, problem.setup
+    Q, R = jnp.linalg.qr((design.X / jnp.sqrt(a)).T)
+    n = Q.shape[1]
+    reduced = problem._replace(
+        setup=setup._replace(bucket=n), design=design._replace(X=R.T, free=jnp.zeros(n, bool)), penalty=L2(1.0), free=np.zeros(n, bool)
+    )
+    lanes = prepare(reduced.setup, reduced.design, weights)
+    coef, intercept = follow(reduced, lanes, null, lams, tol, progress, None)
+    back = np.asarray(Q) / np.sqrt(np.asarray(a))[:, None]
+    return np.einsum("pn,kln...->klp...", back, coef), intercept
+
+
+def _stepping_stones(lams: np.ndarray, largest: float) -> tuple[np.ndarray, np.ndarray]:
+    """(λ to pass through, which of them were asked for): no step down by more than a factor of 3.
+
+    A far jump starts Newton's method and the working set far from their answer. The way there from the null model is
+    short: ten stones for five orders of magnitude.
+    """
+    out: list[float] = []
+    wanted: list[bool] = []
+    before = largest if np.isfinite(largest) else float(lams[0])
+    for lam in lams:
+        # λ = 0 is approached until what is left of the penalty is small beside everything else.
+        goal = max(float(lam), 1e-6 * largest) if np.isfinite(largest) else float(lam)
+        if 0 < goal < before:
+            count = int(np.ceil(np.log(before / goal) / np.log(3.0) - 1e-9))
+            stones = np.geomspace(before, goal, count + 1)[1:-1] if lam > 0 else np.geomspace(before, goal, count + 1)[1:]
+            out.extend(stones)
+            wanted.extend([False] * len(stones))
+        out.append(float(lam))
+        wanted.append(True)
+        before = min(before, float(lam)) if lam > 0 else 0.0
+    return np.asarray(out, lams.dtype), np.asarray(wanted)
+
+
+def part_of(rows: Any, start: int, size: int) -> Any:
+    """``size`` rows from ``start`` on, the last one repeated where they run out."""
+    return np.asarray(rows)[np.minimum(np.arange(start, start + size), len(rows) - 1)]

@@ -1,0 +1,175 @@
+"""Squared error in p numbers: weighted second moments of the columns, for all rows and for all but a fold's."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from ._engine import Design, Setup
+
+_ROWS = 1024  # a block's centred copy stays in the cache, and the whole of X is never copied
+
+
+class Units(NamedTuple):
+    """How a lane's coefficients w become u = size·w, in which every column has norm one."""
+
+    size: Float[Array, "p"]  # 1 for a column that says nothing (constant, or zero without an intercept)
+    silent: Bool[Array, "p"]
+    radius: Float[Array, "p"]  # what multiplies |u| in the penalty
+    center: Float[Array, "p"]  # 0 without an intercept
+    scale: Float[Array, "p"]  # as `scales` of the engine defines it
+    level: Float[Array, ""]  # mean of y − offset; 0 without an intercept
+    kappa: Float[Array, ""]  # the objective is kappa·(½uᵀGu − qᵀu) and what does not depend on u
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def units(
+    setup: Setup,
+    strengths: Float[Array, "p"],
+    free: Bool[Array, "p"],
+    squares: Float[Array, "p"],
+    means: Float[Array, "p"],
+    level: Float[Array, ""],
+    total: Float[Array, ""],
+) -> Units:
+    """From the columns' sums of squares about their means.
+
+    A feature without a penalty counts as standardised, as everywhere in the engine.
+    """
+    raw = squares + total * means**2
+    # A constant column's spread is of rounding size; dividing by that would make noise a feature.
+    constant = squares <= (16 * jnp.finfo(squares.dtype).eps) ** 2 * raw
+    scale = jnp.where(constant | ~(free | setup.standardize), 1.0, jnp.sqrt(squares / total))
+    silent = constant if setup.intercept else raw <= 0
+    size = jnp.where(silent, 1.0, jnp.sqrt(squares if setup.intercept else raw))
+    radius = strengths * (scale if setup.standardize else 1.0) / size
+    kappa = {"sum": jnp.full_like(total, 2.0), "mean": 2 / total, "half_mean": 1 / total}[setup.loss.reduction]
+    kept = 1.0 if setup.intercept else 0.0
+    return Units(size, silent, radius, kept * means, scale, kept * level, kappa)
+
+
+@jax.jit
+def means(design: Design, v: Float[Array, "n"]) -> tuple[Float[Array, "p"], Float[Array, ""]]:
+    """Weighted means of the columns and of y − offset."""
+    return v @ design.X / jnp.sum(v), v @ (design.y - design.offset) / jnp.sum(v)
+
+
+@jax.jit
+def second_moments(
+    design: Design, v: Float[Array, "n"], center: Float[Array, "p"], level: Float[Array, ""], ends: Int[Array, "k"]
+) -> Float[Array, "k m m"]:
+    """``Σ v·aaᵀ`` with a = (x − center, y − offset − level, 1), over each of the row ranges that end at ``ends``."""
+    n, p = design.X.shape
+    size = min(_ROWS, n)
+    response = design.y - design.offset - level
+
+    def one(span: tuple[Array, Array]) -> Array:
+        first, last = span
+
+        def body(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+            at, total = carry
+            here = jnp.minimum(at, n - size)  # the last block reaches back over rows that the one before it has
+            rows = here + jnp.arange(size)
+            weights = jnp.where((rows >= at) & (rows < last), jax.lax.dynamic_slice(v, (here,), (size,)), 0)
+            block = jax.lax.dynamic_slice(design.X, (here, 0), (size, p)) - center
+            target = jax.lax.dynamic_slice(response, (here,), (size,))
+            a = jnp.concatenate([block, target[:, None], jnp.ones((size, 1), block.dtype)], axis=1) * jnp.sqrt(weights)[:, None]
+            return at + size, total + a.T @ a
+
+        return jax.lax.while_loop(lambda carry: carry[0] < last, body, (first, jnp.zeros((p + 2, p + 2), v.dtype)))[1]
+
+    return jax.lax.map(one, (jnp.concatenate([jnp.zeros(1, ends.dtype), ends[:-1]]), ends))
+
+
+class SquaredSums(NamedTuple):
+    """Of the squared error at several answers (a leading axis), with s its gradient in η."""
+
+    value: Float[Array, "k"]
+    slope: Float[Array, "k p"]  # Xᵀs
+    slope_free: Float[Array, "k q"]  # Aᵀs
+    slope_intercept: Float[Array, "k"]  # Σs, 0 without an intercept
+    slope_target: Float[Array, "k"]  # ⟨s, y − offset⟩
+
+
+def squared_sums(
+    setup: Setup, design: Design, v: Float[Array, "n"], A: Float[Array, "n q"], coef: Float[Array, "k p"], intercept: Array
+) -> SquaredSums:
+    """One pass over the rows, in blocks whose residuals at all answers stay in the cache."""
+    n = design.X.shape[0]
+    size = min(_ROWS, n)
+    response, curvature = design.y - design.offset, setup.loss.curvature(design.offset, design.y, v)
+    zero = jnp.zeros(coef.shape[0], coef.dtype)
+    level = intercept if setup.intercept else jnp.zeros((coef.shape[0], 1), coef.dtype)
+
+    def body(carry: tuple[Array, SquaredSums]) -> tuple[Array, SquaredSums]:
+        at, sums = carry
+        here = jnp.minimum(at, n - size)  # the last block reaches back over rows that the one before it has
+        X, target, free, bend = (jax.lax.dynamic_slice_in_dim(x, here, size) for x in (design.X, response, A, curvature))
+        bend = jnp.where(here + jnp.arange(size) >= at, bend, 0)
+        residual = coef @ X.T + level - target
+        s = bend * residual
+        total = jnp.sum(s, axis=1) if setup.intercept else zero
+        found = SquaredSums(jnp.sum(s * residual, axis=1) / 2, s @ X, s @ free, total, s @ target)
+        return at + size, jax.tree.map(jnp.add, sums, found)
+
+    start = SquaredSums(zero, jnp.zeros_like(coef), jnp.zeros((coef.shape[0], A.shape[1]), coef.dtype), zero, zero)
+    return jax.lax.while_loop(lambda carry: carry[0] < n, body, (jnp.zeros((), int), start))[1]
+
+
+class Moments(NamedTuple):
+    """``Σ v·aaᵀ`` of several lanes, with a = (x − center, y − offset − level, 1)."""
+
+    sums: Float[Array, "lanes m m"]
+    center: Float[Array, "p"]
+    level: Float[Array, ""]
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def reduce(
+    setup: Setup, moments: Moments, lane: Int[Array, ""] | int, strengths: Float[Array, "p"], free: Bool[Array, "p"]
+) -> tuple[Units, Float[Array, "p p"], Float[Array, "p"]]:
+    """(units, G, q) of one lane."""
+    sums = moments.sums[lane]
+    total = sums[-1, -1]
+    shift = sums[-1, :-1] / total
+    products = sums[:-1, :-1] - total * shift[:, None] * shift
+    middle = jnp.append(moments.center, moments.level) + shift
+    unit = units(setup, strengths, free, jnp.diag(products)[:-1], middle[:-1], middle[-1], total)
+    if not setup.intercept:
+        products = products + total * middle[:, None] * middle
+    kept = jnp.where(unit.silent, 0.0, 1 / unit.size)
+    G = (kept[:, None] * products[:-1, :-1] * kept).at[jnp.diag_indices(kept.size)].set(jnp.where(unit.silent, 0.0, 1.0))
+    return unit, G, kept * products[:-1, -1]
+
+
+def of_lanes(design: Design, weights: np.ndarray, ids: np.ndarray | None) -> Moments:
+    """The moments of every lane (row of weights); with ``ids`` lane k + 1 is all rows but those of fold k.
+
+    Folds cost one more pass over the rows: their moments are subtracted from those of all. Where that leaves too few digits
+    of a column, nearly all of whose spread lies in the one fold, the lane's own rows are summed.
+    """
+    center, level = means(design, jnp.asarray(weights[0]))
+
+    def of_rows(design: Design, v: np.ndarray, ends: np.ndarray) -> Array:
+        return second_moments(design, jnp.asarray(v), center, level, jnp.asarray(ends))
+
+    everything = np.array([weights.shape[1]])
+    if ids is None:
+        return Moments(jnp.concatenate([of_rows(design, v, everything) for v in weights]), center, level)
+    order = np.argsort(ids, kind="stable")
+    by_fold = design._replace(X=design.X[order], y=design.y[order], offset=design.offset[order])
+    folds = of_rows(by_fold, weights[0][order], np.cumsum(np.bincount(ids)))
+    # Not the sum of the folds: the path of all rows is to the last digit what it is without folds.
+    total = of_rows(design, weights[0], everything)
+    sums = jnp.concatenate([total, total - folds])
+    left = np.asarray(jnp.diagonal(sums, axis1=1, axis2=2))
+    noise = (16 * np.finfo(left.dtype).eps) ** 2 * left[0, -1] * np.concatenate([center, [level, 0.0]]) ** 2
+    thin = ((left < 1e-6 * left[0]) & (left[0] > noise)).any(axis=1)
+    for lane in np.flatnonzero(thin):
+        sums = sums.at[lane].set(of_rows(design, weights[lane], everything)[0])
+    return Moments(sums, center, level)

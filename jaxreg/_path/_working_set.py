@@ -1,0 +1,170 @@
+"""The lasso path with more features than a tableau holds: the homotopy on a working set that violators join.
+
+A chunk of λ is followed on the set, one matrix product checks the stationarity of every feature at every λ of the chunk, and
+while some feature violates it the worst of them join and the chunk is followed again from its start.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from ._engine import Design, Setup
+from ._homotopy import Tableau, foresee, start
+from ._knots import Segments, joined, trace
+from ._moments import Units, means, units
+
+_BLOCK = 128  # features that may join at once: joining few more often costs less than carrying too many
+_SMALLEST, _LARGEST = 512, 8192  # sizes of a set, doubled as it fills: each is compiled anew
+_CHUNK = 10  # λ between two checks
+
+
+class Columns(NamedTuple):
+    """The weighted, centred columns of norm one, as contiguous rows, and the target they explain."""
+
+    rows: Float[Array, "p n"]
+    target: Float[Array, "n"]
+    unit: Units
+
+
+class Members(NamedTuple):
+    """The working set: its columns (zero where none has joined yet) and the tableau over them."""
+
+    rows: Float[Array, "b n"]
+    tableau: Tableau
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def columns(setup: Setup, design: Design, v: Float[Array, "n"], strengths: Float[Array, "p"]) -> Columns:
+    middle, level = means(design, v)
+    squares = jnp.sum(v[:, None] * (design.X - middle) ** 2, axis=0)
+    unit = units(setup, strengths, design.free, squares, middle, level, jnp.sum(v))
+    root = jnp.sqrt(v)
+    kept = jnp.where(unit.silent, 0.0, 1 / unit.size)
+    rows = (design.X - unit.center).T * kept[:, None] * root
+    return Columns(rows, root * (design.y - design.offset - unit.level), unit)
+
+
+@jax.jit
+def join(found: Columns, members: Members, new: Int[Array, "k"], count: Int[Array, ""], lam: Float[Array, ""]) -> Members:
+    """Append features to a set of ``count``, at λ; −1 among them joins nothing."""
+    real = new >= 0
+    rows = jnp.where(real[:, None], found.rows[new], 0.0)
+    Z = jax.lax.dynamic_update_slice(members.rows, rows, (count, jnp.zeros_like(count)))
+    tableau = members.tableau
+    S, active = tableau.S, tableau.active
+    G = rows @ Z.T
+    to_active = jnp.where(active, G, 0.0)
+    # On the active columns S is −G_AA⁻¹, between them and the others G_AA⁻¹G_AI.
+    swept = to_active @ S
+    outside = jnp.where(active, -swept, G - swept)
+    own = jax.lax.dynamic_slice(G, (jnp.zeros_like(count), count), (new.size, new.size)) + jnp.where(active, swept, 0.0) @ to_active.T
+    outside = jax.lax.dynamic_update_slice(outside, own, (jnp.zeros_like(count), count))
+    S = jax.lax.dynamic_update_slice(S, outside, (count, jnp.zeros_like(count)))
+    S = jax.lax.dynamic_update_slice(S, outside.T, (jnp.zeros_like(count), count))
+
+    def put(into: Array, values: Array) -> Array:
+        return jax.lax.dynamic_update_slice(into, values, (count,))
+
+    tableau = tableau._replace(
+        S=S,
+        diagonal=put(tableau.diagonal, jnp.diag(own)),
+        b=put(tableau.b, rows @ found.target - to_active @ tableau.b),
+        v=put(tableau.v, -to_active @ tableau.v),
+        radius=put(tableau.radius, jnp.where(real, found.unit.radius[new], 1.0)),
+        lam=lam,
+    )
+    return Members(Z, foresee(tableau))
+
+
+@jax.jit
+def violators(
+    found: Columns, rows: Float[Array, "b n"], coef: Float[Array, "k b"], lams: Float[Array, "k"], inside: Bool[Array, "p"]
+) -> tuple[Int[Array, "m"], Bool[Array, "m"]]:
+    """Features outside the set whose correlation exceeds its bound at some λ, the worst first: (features, whether they do)."""
+    residual = found.target - coef @ rows
+    correlation = jnp.abs(residual @ found.rows.T)
+    eps = jnp.finfo(coef.dtype).eps
+    # Columns have norm one: rounding leaves this much of a correlation undecided.
+    noise = 256 * eps * jnp.sqrt(jnp.sum(found.target**2))
+    radius = jnp.where(found.unit.radius > 0, found.unit.radius, 1.0)
+    excess = jnp.max((correlation - noise) / radius - lams[:, None] * (1 + 64 * eps), axis=0)
+    worst, features = jax.lax.top_k(jnp.where(inside, -jnp.inf, excess), min(_BLOCK, inside.size))
+    return features, worst > 0
+
+
+def follow_lane(
+    setup: Setup,
+    design: Design,
+    v: Float[Array, "n"],
+    strengths: Float[Array, "p"],
+    lams: np.ndarray,
+    room: np.ndarray,
+    told: Callable[[int, np.ndarray], bool],
+) -> tuple[Units, Segments, np.ndarray, int]:
+    """Follow λ chunk by chunk until ``told(λ done, their coefficients)`` says stop.
+
+    Returns (units, the path in them and in the quadratic's λ, the features of its columns, λ done).
+    """
+    found = columns(setup, design, v, strengths)
+    n, p = design.X.shape
+    dtype = found.target.dtype
+    lams = lams / np.asarray(found.unit.kappa)
+    order: list[int] = []
+    inside = np.zeros(p, bool)
+    zeros = jnp.zeros(_SMALLEST, dtype)
+    members = Members(jnp.zeros((_SMALLEST, n), dtype), start(jnp.zeros((_SMALLEST, _SMALLEST), dtype), zeros, zeros + 1, room))
+    lam = jnp.full((), jnp.inf, dtype)
+
+    def admit(members: Members, features: np.ndarray) -> Members:
+        """New features join at the last λ that is certain."""
+        for at in range(0, len(features), _BLOCK):
+            block = features[at : at + _BLOCK]
+            members = _with_room(members, len(order) + _BLOCK)
+            padded = np.append(block, np.full(_BLOCK - len(block), -1))
+            members = join(found, members, jnp.asarray(padded), jnp.asarray(len(order)), lam)
+            order.extend(block.tolist())
+            inside[block] = True
+        return members
+
+    members = admit(members, np.flatnonzero(np.asarray(found.unit.radius) == 0))
+    pieces: list[Segments] = []
+    done = 0
+    while done < len(lams):
+        part = lams[np.minimum(np.arange(done, done + _CHUNK), len(lams) - 1)]
+        done = min(done + _CHUNK, len(lams))
+        while True:
+            tableau, piece = trace(members.tableau, part[-1])
+            coef = piece.at(part, pieces[-1] if pieces else None)
+            outside, violate = violators(found, members.rows, jnp.asarray(coef), jnp.asarray(part), jnp.asarray(inside))
+            new = np.asarray(outside)[np.asarray(violate)]
+            full = len(order) + _BLOCK > _LARGEST
+            if not len(new) or full:
+                break
+            members = admit(members, new)
+        if len(new):
+            piece.coef[-1] = np.nan  # the set may not grow any more
+        members, lam = members._replace(tableau=tableau), jnp.asarray(part[-1])
+        pieces.append(piece)
+        if np.isnan(piece.coef[-1]).any():
+            done = len(lams)  # NaN from there on
+        if told(done, coef):
+            break
+    path = joined(pieces)
+    return found.unit, path._replace(coef=path.coef[:, : len(order)]), np.array(order, int), done
+
+
+def _with_room(members: Members, size: int) -> Members:
+    """The set with twice as many places if ``size`` is more than it has."""
+    more = members.rows.shape[0]
+    if size <= more:
+        return members
+    tableau = members.tableau
+    padded = {name: jnp.pad(getattr(tableau, name), (0, more)) for name in ("diagonal", "b", "v", "sign", "active", "radius")}
+    return Members(jnp.pad(members.rows, ((0, more), (0, 0))), tableau._replace(S=jnp.pad(tableau.S, (0, more)), **padded))
