@@ -122,7 +122,10 @@ def null_model(
 
 
 def _largest(penalty: Penalty, slope: Array) -> tuple[Array, Array]:
-    largest = penalty.lambda_max(slope)
+    try:
+        largest = penalty.lambda_max(slope)
+    except UnknownOperation:  # zero is stationary at every λ (L0), or the reference is elsewhere: λ must be given, and then nothing is lost
+        largest = jnp.full((), jnp.nan, slope.dtype)
     if not penalty.separable:
         return largest, jnp.zeros((), bool)
     # A penalty that is flat at zero never gives exact zeros. glmnet starts ridge where an elastic net with one part

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from .. import losses
 from .._catalogue import Entry, entries, name_of
@@ -15,9 +15,9 @@ from ._transforms import transforms
 Progress = Callable[[int, int], None]
 
 
-def entry(example: Entry) -> Report:
-    """Verify one line of the catalogue."""
-    return penalty(example.penalty, example.params, example.definition, example.sample)
+def entry(example: Entry, only: Collection[str] | None = None) -> Report:
+    """Verify one line of the catalogue; ``only`` as for :func:`penalty`."""
+    return penalty(example.penalty, example.params, example.definition, example.sample, only)
 
 
 def catalogue(names: Sequence[str] = (), progress: Progress | None = None) -> Report:
