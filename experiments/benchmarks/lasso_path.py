@@ -23,7 +23,6 @@ if hasattr(os, "sched_setaffinity"):
 
 import argparse  # noqa: E402
 import importlib.util  # noqa: E402
-import resource  # noqa: E402
 import shutil  # noqa: E402
 import statistics  # noqa: E402
 import subprocess  # noqa: E402
@@ -250,7 +249,7 @@ def measure(row: str, names: list[str], memory: bool) -> None:
 
 
 def peak_of(row: str, name: str) -> float:
-    """Megabytes that one fit adds to the peak of a fresh process that holds the data."""
+    """Megabytes that a fresh process which holds the data needs on top for its first fit, compilation included; NaN if unknown."""
     command = [sys.executable, "-m", "experiments.benchmarks.lasso_path", row, "--once", name]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return float(done.stdout) if done.returncode == 0 else float("nan")
@@ -258,9 +257,15 @@ def peak_of(row: str, name: str) -> float:
 
 def once(row: str, name: str) -> None:
     fit, _ = METHODS[name][1](problem(row))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    status = Path("/proc/self/status")  # getrusage would count what the parent had when it started this process
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew here
+    before = kilobytes(status, "VmRSS")
     fit()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print((kilobytes(status, "VmHWM") - before) / 1024)
+
+
+def kilobytes(status: Path, field: str) -> int:
+    return int(next(line for line in status.read_text().splitlines() if line.startswith(field)).split()[1])
 
 
 def main() -> None:
