@@ -44,8 +44,8 @@ def penalty(p: Penalty, params: Any = None, plane: tuple[int, int] = (0, 1)) -> 
         line = _along(s, plane[0], t)
         values = s.value(line)
         value.plot(t, _broken(t, values), color=COLORS[0])
-        gaps = np.isnan(_broken(t, values))
-        lone = np.isfinite(values) & np.append(True, gaps[:-1]) & gaps
+        finite = np.isfinite(_broken(t, values))
+        lone = np.isfinite(values) & ~np.append(False, finite[:-1]) & ~(finite & np.append(np.isfinite(values[1:]), False))
         value.plot(t[lone], values[lone], "o", color=COLORS[0], markersize=5)
         _show_zero(value, values)
         if not np.isfinite(values).all():

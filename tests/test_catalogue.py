@@ -11,7 +11,7 @@ import pytest
 
 import jaxreg
 from jaxreg import Penalty, UnknownOperation
-from jaxreg._catalogue import entries, name_of, sections
+from jaxreg._catalogue import entries, name_of
 from jaxreg._cli import _penalties as command
 from jaxreg._dtypes import x64_scope
 from jaxreg._penalties import Dual, Sum
@@ -135,6 +135,9 @@ def test_compiled_once_for_all_strengths(example):
 
 
 def test_docs_are_current():
+    page = command.markdown()
+    assert all(f"(#{key})" in page and f"penalties/{key}.png" in page for key in command.kinds())
+    assert len(command.kinds()) >= 50
     assert (DOCS / "penalties.md").read_text(encoding="utf-8") == command.markdown(), "run: jaxreg penalties --docs docs"
     assert {p.stem for p in (DOCS / "penalties").glob("*.png")} == set(command.kinds())
 
@@ -146,16 +149,11 @@ def test_facts_are_written_down():
         assert "References" in e.kind.__doc__, e.kind
 
 
-def test_sections_hold_every_entry_once():
-    listed = [e for group in sections().values() for e in group]
-    assert len(listed) == len(TABLE)
-
-
 @pytest.mark.parametrize("key", [k for k, e in command.kinds().items() if command.is_for_paths(e.kind)])
 def test_command_line_builds_it(key):
     penalty = command.build(key, {})
-    assert isinstance(penalty, Penalty)
-    assert penalty.at(2.0) is not None
+    shape = (2, 3) if hasattr(penalty, "axes") else 10
+    assert np.isfinite(penalty.at(2.0)(np.ones(shape)))
 
 
 def test_an_unknown_sum_names_both_terms_and_the_alternatives():

@@ -6,7 +6,7 @@ import re
 import pytest
 
 import jaxreg
-from jaxreg._cli._penalties import families
+from jaxreg._cli._penalties import families, kinds
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,6 +26,7 @@ def test_convention_table_is_the_librarys():
 
 def test_table_of_penalties_is_the_catalogues():
     assert families() in README
+    assert set(re.findall(r"`(\w+)`", families())) == {entry.kind.__name__ for entry in kinds().values()}
 
 
 def test_pictures_exist():

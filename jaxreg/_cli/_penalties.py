@@ -20,8 +20,8 @@ _ABOUT = """\
 Every penalty that jaxreg has, by what it acts on. λ is the strength that a path or sweep multiplies; every formula below is exactly
 what is added to the loss. `jaxreg verify` holds each line: the value against a second writing of it, the gradient against autodiff and
 differences, the prox against a global search and its derivatives against differences, the conjugate against a search, convexity and
-smoothness against values. This page and its pictures are made by `jaxreg penalties --docs docs` from the classes; a test fails where
-they are out of date.
+smoothness against values. This page and its pictures are made by `jaxreg penalties --docs docs` from the classes; a test fails where the
+page is out of date or a picture is missing.
 
 Convex, smooth and separable are ● where they hold. The cost is that of one prox of n parameters. Pictures show value, gradient and prox
 along one parameter with the others at 0, and over two of them level sets (the thick one through w = (1, 0)) or the set itself.
@@ -31,15 +31,23 @@ along one parameter with the others at 0, and over two of them level sets (the t
 _COLUMNS = ("name", "equation", "domain", "convex", "smooth", "separable", "prox", "also in", "source")
 
 
-def kinds() -> dict[str, Any]:
-    """The first entry of each class, by the command line's name, in the catalogue's order; what is made by methods is left out."""
-    from .._catalogue import entries, name_of
+def by_section() -> dict[str, dict[str, Any]]:
+    """The first entry of each class, by the command line's name, under its section; what is made by methods is left out."""
+    from .._catalogue import name_of, sections
 
-    found: dict[str, Any] = {}
-    for entry in entries():
-        if entry.kind.about is not None:
-            found.setdefault(name_of(entry.kind), entry)
+    seen: set[Any] = set()
+    found: dict[str, dict[str, Any]] = {}
+    for title, group in sections().items():
+        for entry in group:
+            if entry.kind.about is not None and entry.kind not in seen:
+                seen.add(entry.kind)
+                found.setdefault(title, {})[name_of(entry.kind)] = entry
     return found
+
+
+def kinds() -> dict[str, Any]:
+    """The first entry of each class, by the command line's name."""
+    return {key: entry for group in by_section().values() for key, entry in group.items()}
 
 
 def is_for_paths(kind: Any) -> bool:
@@ -121,41 +129,26 @@ def _page(entry: Any) -> str:
 
 def families() -> str:
     """The README's rows: what a penalty acts on, and which there are."""
-    from .._catalogue import sections
-
-    shown, rows = kinds(), []
-    for title, group in sections().items():
-        names = [f"`{entry.kind.__name__}`" for entry in shown.values() if any(entry is other for other in group)]
-        if names:
-            rows.append(f"| {title.lower()} | {', '.join(names)} |")
+    rows = []
+    for title, group in by_section().items():
+        names = ", ".join(f"`{entry.kind.__name__}`" for entry in group.values())
+        rows.append(f"| {title.lower()} | {names} |")
     return "\n".join(rows)
 
 
 def markdown() -> str:
     """docs/penalties.md, from the classes."""
-    from .._catalogue import sections
-
     text = [_ABOUT]
-    shown = kinds()
-    for title, group in sections().items():
-        mine = [(key, entry) for key, entry in shown.items() if any(entry is other for other in group)]
-        if not mine:
-            continue
+    for title, group in by_section().items():
         text.append(f"## {title}\n")
-        text.append(
-            "| name | equation | domain | convex | smooth | separable | prox | also in | source |\n|---|---|---|:-:|:-:|:-:|---|---|---|"
-        )
-        for key, entry in mine:
+        text.append("| " + " | ".join(_COLUMNS) + " |\n|" + "---|" * len(_COLUMNS))
+        for key, entry in group.items():
             about, p = entry.kind.about, entry.penalty
-            cells = [
-                f"[`{entry.kind.__name__}`](#{key})",
-                about.equation,
-                about.domain,
-                *[_mark(x) for x in (p.convex, p.smooth, p.separable)],
-            ]
-            text.append("| " + " | ".join(cell.replace("|", "\\|") for cell in [*cells, about.cost, about.also, about.source]) + " |")
+            facts = [_mark(fact) for fact in (p.convex, p.smooth, p.separable)]
+            cells = [f"[`{entry.kind.__name__}`](#{key})", about.equation, about.domain, *facts, about.cost, about.also, about.source]
+            text.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         text.append("")
-        for key, entry in mine:
+        for key, entry in group.items():
             first = (inspect.getdoc(entry.kind) or "").split("\n\n")[0].replace("\n", " ").replace("``", "`")
             text.append(f'<a id="{key}"></a>\n**{entry.kind.__name__}**. {first}\n\n![{entry.kind.__name__}](penalties/{key}.png)\n')
     return "\n".join(text)
