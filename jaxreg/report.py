@@ -191,13 +191,15 @@ def verification_table(rows: Sequence[Any], full: bool = False) -> Table:
     for title in ("checks", "not given", "worst error\n/ tolerance"):
         table.add_column(title, justify="right", vertical="top")
     table.add_column("status", no_wrap=True)
+    table.add_column("worst in", overflow="fold", style=PALE)
     for subject in dict.fromkeys(row.subject for row in rows):
         mine = [row for row in rows if row.subject == subject]
         absent = sum(row.status == "not given" for row in mine)
-        ratios = [row.ratio for row in mine if not np.isnan(row.ratio)]
+        farthest = max((row for row in mine if not np.isnan(row.ratio)), key=lambda row: row.ratio, default=None)
         status = "FAIL" if any(row.status == "FAIL" for row in mine) else "pass"
-        worst = f"{max(ratios):.1e}" if ratios else ""
-        table.add_row(subject, str(len(mine) - absent), str(absent or ""), worst, status, style=_STATUS.get(status))
+        worst = "" if farthest is None else f"{farthest.ratio:.1e}"
+        where = "" if farthest is None else f"{farthest.property}: {farthest.where}"
+        table.add_row(subject, str(len(mine) - absent), str(absent or ""), worst, status, where, style=_STATUS.get(status))
     return table
 
 

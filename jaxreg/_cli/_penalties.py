@@ -123,7 +123,7 @@ def _page(entry: Any) -> str:
     about = entry.kind.about
     text = inspect.getdoc(entry.kind) or ""
     lines = [f"{entry.kind.__name__}: {about.equation}", f"domain    {about.domain}", f"prox      {about.cost}"]
-    lines += [f"also in   {about.also or 'no other library known'}", f"source    {about.source}", "", text]
+    lines += [f"also in   {about.also or 'none found'}", f"source    {about.source}", "", text]
     return "\n".join(lines)
 
 

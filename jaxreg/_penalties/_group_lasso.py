@@ -64,7 +64,7 @@ class GroupLasso(Radial):
         equation="lam·Σ_g weight_g·‖w_g‖₂",
         domain="lam ≥ 0, weight_g ≥ 0",
         cost="O(n)",
-        also="skglm, nemos, grpreg, adelie, PyProximal",
+        also="jaxopt (one group), skglm, nemos, grpreg, adelie, SCICO, ProximalOperators.jl, PyProximal",
         source="Yuan and Lin 2006, eq. 2.1",
     )
 

@@ -51,7 +51,7 @@ class GroupMCP(GroupKnee):
         equation="Σ_g MCP(‖w_g‖₂; lam·weight_g, gamma)",
         domain="lam ≥ 0, gamma > 0, weight_g ≥ 0",
         cost="O(n)",
-        also="grpreg",
+        also="grpreg, skglm",
         source="Breheny and Huang 2015, §2",
     )
 

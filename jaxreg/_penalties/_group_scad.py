@@ -51,7 +51,7 @@ class GroupSCAD(GroupKnee):
         equation="Σ_g SCAD(‖w_g‖₂; lam·weight_g, a)",
         domain="lam ≥ 0, a > 2, weight_g ≥ 0",
         cost="O(n)",
-        also="grpreg",
+        also="grpreg, skglm",
         source="Breheny and Huang 2015, §2",
     )
 

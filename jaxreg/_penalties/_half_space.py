@@ -151,7 +151,7 @@ class HalfSpace(_Linear):
         equation="⟨normal, w⟩ ≤ offset",
         domain="normal ≠ 0",
         cost="O(n)",
-        also="optax, jaxopt, ProximalOperators.jl",
+        also="optax, jaxopt, ProximalOperators.jl, PyProximal",
         source="Parikh and Boyd 2014, §6.2.2",
     )
     project = staticmethod(onto_half_space)

@@ -64,7 +64,7 @@ class Huber(Separable):
         equation="lam·Σ h(w), h(w) = ½w² up to |w| = delta, delta·|w| − ½delta² beyond",
         domain="lam ≥ 0, delta > 0",
         cost="O(n)",
-        also="SCICO, ProximalOperators.jl",
+        also="SCICO, ProximalOperators.jl, PyProximal",
         source="Huber 1964, eq. 3",
     )
 

@@ -63,7 +63,7 @@ class LogSum(Folded):
         equation="lam·Σ log(1 + |w|/eps)",
         domain="lam ≥ 0, eps > 0",
         cost="O(n)",
-        also="skglm",
+        also="skglm, PyProximal",
         source="Candès, Wakin and Boyd 2008, eq. 8",
     )
 

@@ -68,7 +68,7 @@ class SCAD(Knee):
         equation="scale·Σ lam·|w| up to |w| = lam, lam·|w| − (|w| − lam)²/(2(a − 1)) up to a·lam, ½(a + 1)·lam² beyond",
         domain="lam ≥ 0, a > 2, scale ≥ 0",
         cost="O(n)",
-        also="skglm, ncvreg",
+        also="skglm, ncvreg, PyProximal",
         source="Fan and Li 2001, eq. 2.7",
     )
 

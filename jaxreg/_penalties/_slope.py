@@ -89,7 +89,7 @@ class SLOPE(Norm):
         equation="lam·Σ weights_i·|w|_(i)",
         domain="lam ≥ 0; weights ≥ 0, never rising",
         cost="O(n log n)",
-        also="skglm, PyProximal",
+        also="skglm",
         source="Bogdan et al. 2015, eq. 1.2 and alg. 3",
     )
 

@@ -150,7 +150,8 @@ def subdifferential_against_slopes(s: Subject) -> Finding:
 def _bends(s: Subject, points: np.ndarray) -> np.ndarray:
     """How much the slopes to both sides of each coordinate differ."""
     step = tolerances.ONE_SIDED_STEP * np.maximum(1, np.abs(points).max(axis=1))
-    start, scale = s.value(points), _largest(s.grad(points))
+    # The step grows with the point, and curvature times step with it: a kink does not.
+    start, scale = s.value(points), np.maximum(_largest(s.grad(points)), np.abs(points).max(axis=1))
     columns = []
     for row in np.eye(s.n):
         above, below = s.value(points + step[:, None] * row), s.value(points - step[:, None] * row)
