@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from ._dtypes import x64_scope
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
 
 _STEPS = (0.5, 1.0, 2.0)
 _REACH = 3.0
+_BESIDE = 0.6
+# Fields that a reader of a picture does not miss at their defaults.
+_UNSAID = ("axis", "axes", "scale", "tol", "max_iter", "iterations", "weights")
 
 
 def penalty(p: Penalty, params: Any = None, plane: tuple[int, int] = (0, 1)) -> Figure:
-    """Four panels: value, gradient and prox along one number, the others at 0, and level sets over two numbers.
+    """Value, gradient and prox along one number, the others at 0, and level sets over two; of a set, itself and the projection.
 
     Args:
       p: a penalty.
@@ -29,7 +33,7 @@ def penalty(p: Penalty, params: Any = None, plane: tuple[int, int] = (0, 1)) -> 
       plane: which of the flattened numbers are drawn: the first one along the lines, both as the plane.
 
     Returns:
-      The figure. A member that the penalty does not define leaves its panel empty, and says so.
+      The figure: four panels, two for a set. A member that the penalty does not define leaves its panel empty, and says so.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -37,25 +41,46 @@ def penalty(p: Penalty, params: Any = None, plane: tuple[int, int] = (0, 1)) -> 
     from .plot import COLORS, STYLE
 
     with mpl.rc_context({**STYLE, "font.size": 11, "axes.titlesize": 12, "axes.labelsize": 11, "legend.fontsize": 9}), x64_scope():
-        figure = Figure(figsize=(13, 3.2), layout="constrained")
-        value, gradient, prox, levels = figure.subplots(1, 4)
+        figure = Figure(figsize=(13 if p.finite else 7, 3.5), layout="constrained")
+        figure.suptitle(call(p), x=0.01, ha="left", fontsize=12)
         s = Subject(p, np.ones(2) if params is None else params)
         t = np.linspace(-_REACH, _REACH, 601)
         line = _along(s, plane[0], t)
+        first, second = (f"w{'₁₂₃₄'[i]}" for i in plane)
+        if not p.finite:
+            projection, region = figure.subplots(1, 2)
+            line[:, plane[1]] = _BESIDE  # along an axis many sets project nothing
+            label = f"{first} at {second} = {_BESIDE:g}".replace("w", "v")
+            _panel(projection, "projection", label, lambda: _prox(projection, s, line, t, plane[0], COLORS))
+            projection.set(ylim=(-1.05 * _REACH, 1.05 * _REACH))
+            _region(region, s, plane, COLORS)
+            region.set(xlabel=first, ylabel=second)
+            return figure
+        value, gradient, prox, levels = figure.subplots(1, 4)
         values = s.value(line)
         value.plot(t, _broken(t, values), color=COLORS[0])
         finite = np.isfinite(_broken(t, values))
         lone = np.isfinite(values) & ~np.append(False, finite[:-1]) & ~(finite & np.append(np.isfinite(values[1:]), False))
         value.plot(t[lone], values[lone], "o", color=COLORS[0], markersize=5)
         _show_zero(value, values)
-        if not np.isfinite(values).all():
-            _shade_outside(value, t, np.isfinite(values))
-        value.set(title="value", xlabel="w₁", xlim=(-_REACH, _REACH))
-        _panel(gradient, "gradient", lambda: _gradient(gradient, s, line, t, plane[0], values, COLORS[1]))
-        _panel(prox, "prox", lambda: _prox(prox, s, line, t, plane[0], COLORS))
+        value.set(title="value", xlabel=first, xlim=(-_REACH, _REACH))
+        _panel(gradient, "gradient", first, lambda: _gradient(gradient, s, line, t, plane[0], COLORS[1]))
+        _panel(prox, "prox", first.replace("w", "v"), lambda: _prox(prox, s, line, t, plane[0], COLORS))
         prox.set(ylim=(-1.05 * _REACH, 1.05 * _REACH))
         _levels(levels, s, plane, COLORS)
+        levels.set(xlabel=first, ylabel=second)
     return figure
+
+
+def call(p: Penalty) -> str:
+    """The penalty as one would make it."""
+    shown = []
+    for field in dataclasses.fields(p):  # pyright: ignore[reportArgumentType]
+        value = getattr(p, field.name)
+        value = value.tolist() if isinstance(value, np.ndarray | jax.Array) else value
+        if field.name not in _UNSAID or value != field.default:
+            shown.append(f"{field.name}={value!r}")
+    return f"{type(p).__name__}({', '.join(shown)})"
 
 
 def _along(s: Subject, index: int, t: np.ndarray) -> np.ndarray:
@@ -64,18 +89,13 @@ def _along(s: Subject, index: int, t: np.ndarray) -> np.ndarray:
     return points
 
 
-def _panel(axes: Axes, title: str, draw: Callable[[], None]) -> None:
-    axes.set(title=title, xlabel="w₁" if title != "prox" else "v₁", xlim=(-_REACH, _REACH))
+def _panel(axes: Axes, title: str, label: str, draw: Callable[[], None]) -> None:
+    axes.set(title=title, xlabel=label, xlim=(-_REACH, _REACH))
     try:
         draw()
     except UnknownOperation:
         axes.text(0.5, 0.5, "not known in closed form", ha="center", va="center", transform=axes.transAxes, color="#555555")
         axes.set(xticks=[], yticks=[])
-
-
-def _shade_outside(axes: Axes, t: np.ndarray, inside: np.ndarray) -> None:
-    axes.fill_between(t, 0, 1, where=(~inside).tolist(), transform=axes.get_xaxis_transform(), color="#E9E9E9", linewidth=0)
-    axes.text(0.98, 0.04, "grey: +∞", ha="right", transform=axes.transAxes, fontsize=9, color="#444444")
 
 
 def _broken(t: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -92,12 +112,10 @@ def _show_zero(axes: Axes, y: np.ndarray) -> None:
         axes.set_ylim(-1, 1)
 
 
-def _gradient(axes: Axes, s: Subject, line: np.ndarray, t: np.ndarray, index: int, values: np.ndarray, color: str) -> None:
-    slope = np.where(np.isfinite(values), s.grad(line)[:, index], np.nan)
+def _gradient(axes: Axes, s: Subject, line: np.ndarray, t: np.ndarray, index: int, color: str) -> None:
+    slope = s.grad(line)[:, index]
     axes.plot(t, _broken(t, slope), color=color)
     _show_zero(axes, slope)
-    if not np.isfinite(values).all():
-        _shade_outside(axes, t, np.isfinite(values))
 
 
 def _prox(axes: Axes, s: Subject, line: np.ndarray, t: np.ndarray, index: int, colors: Any) -> None:
@@ -105,28 +123,48 @@ def _prox(axes: Axes, s: Subject, line: np.ndarray, t: np.ndarray, index: int, c
     steps = _STEPS if s.p.finite else _STEPS[1:2]
     for k, step in enumerate(steps):
         z = s.prox(line, np.full(len(t), step))[:, index]
-        axes.plot(t, _broken(t, z), color=colors[(0, 2, 3)[k]], label=f"step {step:g}" if s.p.finite else "projection")
-    axes.legend(loc="upper left")
+        axes.plot(t, _broken(t, z), color=colors[(0, 2, 3)[k]], label=f"step {step:g}")
+    if s.p.finite:
+        axes.legend(loc="upper left")
 
 
-def _levels(axes: Axes, s: Subject, plane: tuple[int, int], colors: Any) -> None:
-    t = np.linspace(-2, 2, 161)
+def _plane(axes: Axes, s: Subject, plane: tuple[int, int], count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates along a side, and the points of the square, (count², n)."""
+    t = np.linspace(-2, 2, count)
     first, second = np.meshgrid(t, t)
     points = np.zeros((first.size, s.n))
     points[:, plane[0]], points[:, plane[1]] = first.ravel(), second.ravel()
-    values = s.value(points).reshape(first.shape)
-    axes.set(title="level sets" if s.p.finite else "the set", xlabel="w₁", ylabel="w₂", aspect="equal", xlim=(-2, 2), ylim=(-2, 2))
+    axes.set(aspect="equal", xlim=(-2, 2), ylim=(-2, 2))
     axes.axhline(0, color="#BBBBBB", linewidth=0.8)
     axes.axvline(0, color="#BBBBBB", linewidth=0.8)
-    if not s.p.finite:
-        if np.isfinite(values).mean() > 0.02:
-            axes.contourf(t, t, np.isfinite(values).astype(float), levels=[0.5, 1.5], colors=[colors[5]], alpha=0.6)
-            return
-        with contextlib.suppress(UnknownOperation):  # a thin set shows as where points are projected to
-            z = s.prox(points, np.ones(len(points)))[:, list(plane)]
-            axes.plot(*z[np.all(np.abs(z) <= 2, axis=1)].T, ".", color=colors[0], markersize=3)
-        return
-    # The ball through (1, 0), drawn thick, and three more.
+    return t, points
+
+
+def _region(axes: Axes, s: Subject, plane: tuple[int, int], colors: Any) -> None:
+    """The set, filled or as the points that are projected to, and arrows to them."""
+    t, points = _plane(axes, s, plane, 161)
+    axes.set(title="the set")
+    inside = np.isfinite(s.value(points))
+    if inside.mean() > 0.02:
+        axes.contourf(t, t, inside.reshape(len(t), -1).astype(float), levels=[0.5, 1.5], colors=[colors[5]], alpha=0.6)
+    z = s.prox(points, np.ones(len(points)))[:, list(plane)]
+    moved = np.hypot(*(z - points[:, list(plane)]).T) > 0.02
+    axes.plot(*z[moved].T, ".", color=colors[0], markersize=3, zorder=3)
+    # The starts lie on no common line, so that no arrow hides another.
+    start = 4 * np.modf(np.arange(1, 33)[:, None] * [0.7549, 0.5698])[0] - 2
+    points = np.zeros((len(start), s.n))
+    points[:, list(plane)] = start
+    way = s.prox(points, np.ones(len(points)))[:, list(plane)] - start
+    far = np.hypot(*way.T) > 0.15
+    axes.plot(*start[far].T, ".", color="#777777", markersize=3)
+    axes.quiver(*start[far].T, *way[far].T, angles="xy", scale_units="xy", scale=1, width=0.006, color="#777777", zorder=4)
+
+
+def _levels(axes: Axes, s: Subject, plane: tuple[int, int], colors: Any) -> None:
+    """The ball through (1, 0), drawn thick, and three more."""
+    t, points = _plane(axes, s, plane, 161)
+    axes.set(title="level sets")
+    values = s.value(points).reshape(len(t), -1)
     unit = np.zeros((1, s.n))
     unit[0, plane[0]] = 1
     own = float(s.value(unit)[0])

@@ -164,6 +164,13 @@ def test_penalties_and_options(capsys, tmp_path, penalty, formula):
     assert formula in capsys.readouterr().out
 
 
+def test_the_gradient_is_checked_off_the_kinks(capsys, tmp_path):
+    """Equal neighbours are a kink of the fused lasso, where autodiff's choice of a subgradient is another."""
+    argv = ["path", "diabetes", "--standardize", "--penalty", "fused-lasso", "--lams", "10,1", "--folds", "2", "--out", str(tmp_path / "out")]
+    assert main(argv) == 0
+    assert "analytic and autodiff agree" in capsys.readouterr().out
+
+
 def test_a_nonconverged_lambda_is_said_aloud(capsys, monkeypatch, tmp_path):
     import dataclasses
 
@@ -303,10 +310,20 @@ BAD_ARGUMENTS = {
     "infinite lambda": (["path", "iris", "--lams", "inf,1"], ["--lams", "finite and >= 0"]),
     "no number": (["path", "iris", "--lams", "many"], ["--lams", "neither a count nor numbers"]),
     "bad range": (["path", "iris", "--lams", "1:0:5"], ["--lams", "HIGH:LOW:N"]),
-    "unknown penalty": (["path", "iris", "--penalty", "l3"], ["--penalty: unknown 'l3'", "elastic-net:0.5"]),
+    "unknown penalty": (["path", "iris", "--penalty", "l3"], ["--penalty: no penalty is called 'l3'", "elastic-net:0.5"]),
     "l1_ratio": (["path", "iris", "--penalty", "elastic-net:1.5"], ["--penalty: ElasticNet: l1_ratio must be in [0, 1], got 1.5"]),
     "l1_ratio text": (["path", "iris", "--penalty", "elastic-net:half"], ["--penalty: 'half' in 'elastic-net:half' is no number"]),
-    "ratio for l1": (["path", "iris", "--penalty", "l1:0.5"], ["--penalty", "takes no ratio"]),
+    "ratio for l1": (["path", "iris", "--penalty", "l1:0.5"], ["--penalty: l1 has no number besides λ"]),
+    "misspelt penalty": (["path", "iris", "--penalty", "elastic-nte"], ["did you mean 'elastic-net'?"]),
+    "matrix penalty": (["path", "iris", "--penalty", "nuclear"], ["--penalty: nuclear", "acts on matrices", "jaxreg.Nuclear"]),
+    "group penalty": (["path", "iris", "--penalty", "GroupLasso"], ["--penalty: group-lasso", "needs groups and weights"]),
+    "set": (["path", "iris", "--penalty", "simplex"], ["--penalty: simplex", "no strength to vary"]),
+    "k missing": (["path", "iris", "--penalty", "k-support"], ["--penalty: KSupport: k must be an integer"]),
+    "k no integer": (["path", "iris", "--penalty", "k-support:k=1.5"], ["--penalty: KSupport: k must be an integer", "1.5"]),
+    "number twice": (["path", "iris", "--penalty", "mcp:gamma=2,gamma=3"], ["--penalty: gamma is given twice"]),
+    "number twice, once bare": (["path", "iris", "--penalty", "mcp:2,gamma=3"], ["--penalty: gamma of mcp is given twice"]),
+    "unknown number": (["path", "iris", "--penalty", "mcp:a=2"], ["--penalty: mcp: unknown 'a'", "gamma"]),
+    "no grid": (["path", "diabetes", "--penalty", "l-half"], ["no finite λ", "--lams"]),
     "unknown loss": (["path", "iris", "--loss", "hinge"], ["--loss: unknown 'hinge'", "squared, logistic, multinomial"]),
     "unknown rule": (["path", "iris", "--rule", "2se"], ["--rule: unknown '2se'", "1se"]),
     "one fold": (["path", "iris", "--folds", "1"], ["--folds", "at least 2", "got 1"]),
@@ -388,6 +405,7 @@ def test_lams_and_penalties_are_parsed():
     assert parse_penalty("elastic_net:0.25") == ("elastic-net", {"": 0.25})
     assert parse_penalty("mcp:gamma=2.5") == ("mcp", {"gamma": 2.5})
     assert parse_penalty("L2") == ("l2", {})
+    assert parse_penalty("KSupport: k = 2") == ("k-support", {"k": 2.0})
 
 
 # --- train, verify, help ------------------------------------------------------------------------------------------

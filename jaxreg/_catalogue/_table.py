@@ -136,6 +136,7 @@ def sections() -> dict[str, list[Entry]]:
             Entry(  # k = 2: the largest alone where it is larger than the others together, else all in one
                 KSupport(0.7, k=2),
                 lambda w: 0.35 * (lambda t, a: np.where(2 * t > a, t**2 + (a - t) ** 2, a**2 / 2))(np.abs(w).max(-1), np.abs(w).sum(-1)),
+                small=KSupport(0.7, k=1),
             ),
             Entry(
                 GroupLasso(0.6, groups=[0, 0, 1, 1]),
@@ -301,6 +302,7 @@ def sections() -> dict[str, list[Entry]]:
                 MaxNorm(1.3),  # (a, c) and (b, d)
                 lambda w: np.maximum(np.hypot(w[..., :2], w[..., 2:]) - 1.3, 0).sum(-1),
                 kernel,
+                plane=(0, 2),
                 sample=lambda t: 1.3 * np.stack([_within(t[..., ::2]), _within(t[..., 1::2])], -1).reshape(t.shape),
             ),
             Entry(Sphere(1.3), lambda w: np.abs(np.sqrt((w**2).sum(-1)) - 1.3), sample=lambda t: 1.3 * _unit(t**3)),
@@ -328,7 +330,7 @@ def sections() -> dict[str, list[Entry]]:
                 sample=lambda t: np.stack(
                     [-0.1 - 2.5 * t[..., 2] - 4 * t[..., 3], -0.4 - t[..., 2] - 2 * t[..., 3], t[..., 2], t[..., 3]], -1
                 ),
-                small=AffineSet([[1.0, -2.0]], [0.7]),
+                small=AffineSet([[1.0, 1.0]], [-0.4]),
             ),
             Entry(
                 SparseBall(2),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,6 +25,21 @@ def unknown(what: str, given: str, known: Iterable[str], extra: str = "") -> Use
     close = difflib.get_close_matches(given, known, n=1)
     guess = f" (did you mean {close[0]!r}?)" if close else ""
     return UserError(f"{what}: unknown {given!r}{guess}; known: {', '.join(known)}{extra}")
+
+
+def find_penalty(what: str, given: str, known: Iterable[str], extra: str = "") -> str:
+    """The command line's name of a penalty, from that or its class's, in any case: ``GroupLasso``, ``group_lasso``, ``group-lasso``."""
+    bare = {_bare(name): name for name in known}
+    found = bare.get(_bare(given))
+    if found is None:
+        close = difflib.get_close_matches(_bare(given), bare, n=1)
+        guess = f" (did you mean {bare[close[0]]!r}?)" if close else ""
+        raise UserError(f"{what}: no penalty is called {given!r}{guess}; `jaxreg penalties` lists all {len(bare)}{extra}")
+    return found
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[-_\s]", "", name).lower()
 
 
 def need(module: str, package: str, purpose: str) -> Any:

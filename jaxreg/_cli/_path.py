@@ -17,12 +17,11 @@ import numpy as np
 
 from . import _cache, _data
 from ._data import Design
-from ._errors import UserError, listed, need, unknown
+from ._errors import UserError, find_penalty, listed, need, unknown
 from ._output import console, note, out_folder, progress
 from ._penalties import build, kinds
 
 LOSSES = ("squared", "logistic", "multinomial")
-PENALTIES = ("l1", "l2", "elastic-net:RATIO")
 RULES = ("1se", "min")
 # Coordinates of the gradient check; each costs two evaluations of the objective.
 MOST_CHECKED = 200
@@ -64,14 +63,16 @@ def run(
 
 def parse_penalty(text: str) -> tuple[str, dict[str, float]]:
     """``NAME``, ``NAME:NUMBER`` (``elastic-net:0.5``) or ``NAME:key=number,…`` as a name of the catalogue and its numbers."""
-    name, _, rest = text.strip().lower().partition(":")
-    name, options = name.replace("_", "-"), {}
-    if name not in kinds():
-        raise unknown("--penalty", text, kinds(), "; with numbers as in elastic-net:0.5 or mcp:gamma=2.5")
-    for part in filter(None, rest.split(",")):
-        key, found, value = part.rpartition("=")
+    given, _, rest = text.partition(":")
+    name = find_penalty("--penalty", given, kinds(), "; with numbers as in elastic-net:0.5 or mcp:gamma=2.5")
+    options: dict[str, float] = {}
+    for part in filter(None, map(str.strip, rest.split(","))):
+        key, found, value = (piece.strip() for piece in part.rpartition("="))
+        key = key if found else ""
+        if key in options:
+            raise UserError(f"--penalty: {key or 'a number without a name'} is given twice in {text!r}")
         try:
-            options[key.strip() if found else ""] = float(value)
+            options[key] = float(value)
         except ValueError:
             raise UserError(f"--penalty: {value!r} in {text!r} is no number; such as elastic-net:0.5 or mcp:gamma=2.5") from None
     return name, options
@@ -251,7 +252,8 @@ def gradient_check(design: Design, cv: Any, standardize: bool) -> Any:
     """The objective's analytic gradient against autodiff and differences, near the chosen solution.
 
     In coordinates ``u = w·sd`` of centred columns: a difference step that suits a column of thousandths would be far too
-    long for one of thousands. Coefficients at zero, where |w| has no derivative, are moved off it.
+    long for one of thousands. Coefficients at zero, where |w| has no derivative, are moved off it, and where the penalty still
+    has a kink (equal neighbours of a fused lasso) all are moved, each by another amount.
     """
     import jax.numpy as jnp
 
@@ -267,6 +269,8 @@ def gradient_check(design: Design, cv: Any, standardize: bool) -> Any:
     away = 1e-2 * max(1.0, float(np.max(np.abs(u))))
     u = np.where(np.abs(u) < away, away, u)
     inner = np.ones_like(unit) if standardize else unit
+    if not np.all(penalty.support(jnp.asarray(u / inner))):
+        u = u + away * np.modf((np.sqrt(5) - 1) / 2 * np.arange(1, u.size + 1))[0].reshape(u.shape)
     columns = np.argsort(-np.abs(u).reshape(len(u), -1).max(axis=1), kind="stable")[: max(1, MOST_CHECKED // u[0].size)]
 
     def everything(params: Any) -> Any:

@@ -3,28 +3,61 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import inspect
+import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .._dtypes import x64_scope
 from .._penalties import Zero
-from ._errors import UserError, unknown
+from ._errors import UserError, find_penalty, unknown
 from ._output import console, out_folder, progress
 
 _ABOUT = """\
 # Penalties
 
-Every penalty that jaxreg has, by what it acts on. λ is the strength that a path or sweep multiplies; every formula below is exactly
-what is added to the loss. `jaxreg verify` holds each line: the value against a second writing of it, the gradient against autodiff and
-differences, the prox against a global search and its derivatives against differences, the conjugate against a search, convexity and
-smoothness against values. This page and its pictures are made by `jaxreg penalties --docs docs` from the classes; a test fails where the
-page is out of date or a picture is missing.
+Every penalty that jaxreg has, by what it acts on. `lam` is the strength λ that a path or sweep multiplies; every formula below is
+exactly what is added to the loss. `jaxreg verify` holds each line: the value against a second writing of it, the gradient against
+autodiff and differences, the prox against a global search and its derivatives against differences, the conjugate against a search,
+convexity, smoothness and separability against values. This page and its pictures are made by `jaxreg penalties --docs docs` from the
+classes; a test fails where the page or a picture is out of date.
 
-Convex, smooth and separable are ● where they hold. The cost is that of one prox of n parameters. Pictures show value, gradient and prox
-along one parameter with the others at 0, and over two of them level sets (the thick one through w = (1, 0)) or the set itself.
+Convex, smooth and separable are ● where they hold. The cost is that of one prox of n parameters. Pictures show the penalty that stands
+above them: value, gradient and prox along one parameter with the others at 0, and its level sets over two (the thick one through
+w = (1, 0)); of a set, the projection along one parameter, and the set with where some points go.
+
+## Calculus
+
+| operation | what it is | its prox | where it is known |
+|---|---|---|---|
+| `c * p`, `p.at(λ)` | c·p(w) | a longer step | everywhere |
+| `p + q` | p(w) + q(w) | the table below | value and gradient everywhere, the prox as the table says; else an error that names both terms and the alternatives |
+| `p.on(where)` | p of some leaves | the others stay | everywhere |
+| `p.around(w₀)` | p(w − w₀) | w₀ + prox(v − w₀) | everywhere |
+| `p.rescale(d)` | p(d·w) | prox(d·v, step·d²)/d | d an array where p is separable, else one number |
+| `p.rotate(Q)` | p(Qw) | Qᵀ·prox(Qv) | Q orthogonal, a matrix or a pair of functions |
+| `p.envelope(mu)` | min_z p(z) + ‖w − z‖²/(2·mu), smooth | v + s/(s + mu)·(prox(v, s + mu) − v) | p convex, or weakly convex with a modulus below 1/mu |
+| `p.dual()` | the conjugate, sup_z ⟨w, z⟩ − p(z) | v − s·prox(v/s, 1/s) (Moreau) | p convex |
+| `p.as_prox_fn()` | jaxopt's signature, `prox(x, λ, scaling)` | | everywhere |
+
+The step of a prox is one number, an array or a pytree prefix (a diagonal metric) where the penalty is separable, else one number.
+
+Sums whose joint prox is known, where the terms share parameters (terms on different leaves combine freely):
+
+| sum | rule |
+|---|---|
+| any penalty + `L2` | completing the square: prox of the rest at v/(1 + 2·step·λ₂), with the step divided alike; one strength unless the rest is separable |
+| `L1` + `L1`, `ElasticNet` + … | thresholds and curvatures add |
+| `L1` + `GroupLasso`, `L2Norm`, … | soft threshold, then the norm's shrinkage (Yu 2013, cor. 4) |
+| any convex separable penalty + `Box`, `NonNegative`, `LInfBall` | the prox, then clipping |
+| `L0`, `LHalf`, `MCP`, `SCAD`, … + `NonNegative` | the prox, then negative numbers to 0 |
+| `GroupLasso`, `L2Norm`, … + `NonNegative` | the projection, then the norm's shrinkage (Yu 2013, thm. 1) |
+| `FusedLasso` + any convex separable penalty of single strengths | the levels first (Friedman et al. 2007, lemma A.1) |
 """
 
 
@@ -50,12 +83,25 @@ def kinds() -> dict[str, Any]:
     return {key: entry for group in by_section().values() for key, entry in group.items()}
 
 
-def is_for_paths(kind: Any) -> bool:
-    """Whether numbers alone make one, and λ has a say: no groups, no matrix, no set."""
-    try:
-        return bool(kind().finite) and kind is not Zero
-    except (TypeError, ValueError):
-        return False
+# Fields that no number on a command line can fill.
+_NEEDS = {"groups", "edges", "weights", "matrix"}
+_WHOLE = {"k", "order"}
+
+
+def why_not_on_paths(kind: Any) -> str:
+    """Why the command line has no path of it: empty where it has one."""
+    names = {f.name for f in dataclasses.fields(kind)}
+    if kind is Zero or not kind.finite:
+        return "it has no strength to vary"
+    if "axes" in names:
+        return "it acts on matrices, and the coefficients of a path are a vector"
+    return f"it needs {' and '.join(sorted(names & _NEEDS))}" if names & _NEEDS else ""
+
+
+def _numbers(kind: Any) -> list[str]:
+    """What a penalty takes besides λ."""
+    fields = [f for f in dataclasses.fields(kind) if f.name not in ("lam", "scale")]
+    return [f.name for f in fields if f.name in _WHOLE or (not f.metadata.get("static") and isinstance(f.default, int | float))]
 
 
 def build(name: str, options: dict[str, float]) -> Any:
@@ -69,49 +115,47 @@ def build(name: str, options: dict[str, float]) -> Any:
       UserError: a penalty that needs more than numbers, or a number that it does not take.
     """
     kind = kinds()[name].kind
-    if not is_for_paths(kind):
-        raise UserError(f"--penalty: {name} needs more than numbers, or has no strength; use jaxreg.{kind.__name__} from Python")
-    fields = [f for f in dataclasses.fields(kind) if f.name not in ("lam", "scale")]
-    numbers = [f.name for f in fields if not f.metadata.get("static") and isinstance(f.default, int | float)]
-    if not numbers and options:
-        raise UserError(f"--penalty: {name} takes no ratio; elastic-net:0.5 does")
-    named = {numbers[0] if key == "" else key.replace("-", "_"): value for key, value in options.items()}
-    for key in named:
+    if reason := why_not_on_paths(kind):
+        raise UserError(f"--penalty: {name} cannot be asked for here: {reason}; use jaxreg.{kind.__name__} from Python")
+    numbers = _numbers(kind)
+    if options and not numbers:
+        raise UserError(f"--penalty: {name} has no number besides λ; write {name} alone")
+    named: dict[str, float] = {}
+    for given, value in options.items():
+        key = given.replace("-", "_") or numbers[0]
         if key not in numbers:
-            raise unknown(f"--penalty: {name}", key, numbers)
+            raise unknown(f"--penalty: {name}", given, numbers)
+        if key in named:
+            raise UserError(f"--penalty: {key} of {name} is given twice")
+        named[key] = int(value) if key in _WHOLE and value.is_integer() else value
     try:
         return kind(**named)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(f"--penalty: {error}") from None
 
 
 def run(name: str | None, docs: Path | None) -> int:
     """The command; see _app.py for the options."""
-    found = kinds()
+    found, say = kinds(), console()
     if docs is not None:
         write(out_folder(docs, docs))
         return 0
     if name is not None:
-        key = name.strip().lower().replace("_", "-")
-        if key not in found:
-            raise unknown("NAME", name, found)
-        console().print(_page(found[key]))
+        say.print(_page(found[find_penalty("NAME", name, found)]), soft_wrap=True)
         return 0
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("name", "is", "prox", "equation"):
-        table.add_column(title, overflow="fold", no_wrap=title in ("name", "is"))
+    for title in ("name", "is", "equation"):
+        table.add_column(title, overflow="fold", no_wrap=title != "equation")
     for key, entry in found.items():
-        about, p = entry.kind.about, entry.penalty
+        p = entry.penalty
         facts = "".join(letter if fact else "·" for letter, fact in zip("cs1", (p.convex, p.smooth, p.separable), strict=True))
-        table.add_row(key, facts, about.cost, about.equation)
-    console().print(table)
-    console().print(
-        f"{len(found)} penalties: c convex, s smooth, 1 separable (of one number at a time). "
-        "`jaxreg penalties NAME` shows one, `jaxreg verify NAME` holds it against its definition."
-    )
+        table.add_row(key, facts, entry.kind.about.equation)
+    say.print(f"{len(found)} penalties: c convex, s smooth, 1 separable (of one number at a time).")
+    say.print(table)
+    say.print("`jaxreg penalties NAME` shows one, `jaxreg verify NAME` holds it against its definition.")
     return 0
 
 
@@ -121,8 +165,10 @@ def _mark(fact: bool) -> str:
 
 def _page(entry: Any) -> str:
     about = entry.kind.about
-    text = inspect.getdoc(entry.kind) or ""
-    lines = [f"{entry.kind.__name__}: {about.equation}", f"domain    {about.domain}", f"prox      {about.cost}"]
+    # What reads well in an editor: roles and doubled backquotes of the docstring say nothing in a terminal.
+    text = re.sub(r":\w+:`~?([^`]*)`", r"`\1`", inspect.getdoc(entry.kind) or "").replace("``", "`")
+    facts = ", ".join(name if getattr(entry.penalty, name) else f"not {name}" for name in ("convex", "smooth", "separable"))
+    lines = [f"{entry.kind.__name__}: {about.equation}", f"is        {facts}", f"domain    {about.domain}", f"prox      {about.cost}"]
     lines += [f"also in   {about.also or 'none found'}", f"source    {about.source}", "", text]
     return "\n".join(lines)
 
@@ -163,15 +209,39 @@ def write(folder: Path, names: Sequence[str] = ()) -> None:
     drawn = {key: entry for key, entry in kinds().items() if key in names or not names}
     with progress("drawing") as tell:
         for i, (key, entry) in enumerate(drawn.items()):
-            params = entry.params if entry.small is None else None
-            if params is None and entry.small is None and not fits_two(entry.penalty):
-                params = np.ones(4)
-            figure = plot.penalty(entry.small or entry.penalty, params, entry.plane)
-            figure.savefig(folder / "penalties" / f"{key}.png", dpi=70)
+            figure = plot.penalty(*pictured(entry), entry.plane)
+            figure.savefig(folder / "penalties" / f"{key}.png", dpi=70, metadata={"Description": json.dumps(fingerprint(entry))})
             tell(i + 1, len(drawn))
 
 
-def fits_two(p: Any) -> bool:
+def pictured(entry: Any) -> tuple[Any, Any]:
+    """The penalty and the parameters that the picture shows: of two numbers where two are taken."""
+    if entry.small is not None:
+        return entry.small, None
+    return entry.penalty, entry.params if entry.params is not None or _fits_two(entry.penalty) else np.ones(4)
+
+
+def fingerprint(entry: Any) -> dict[str, Any]:
+    """What a picture depends on, kept inside it: the drawing's source, the penalty, and its value and prox at some points."""
+    from .. import _penalty_picture as picture
+    from ..verify._subject import Subject
+
+    p, params = pictured(entry)
+    with x64_scope():
+        s = Subject(p, np.ones(2) if params is None else params)
+        points = np.zeros((3, s.n))
+        points[:, list(entry.plane)] = [[1.3, 0.4], [-0.7, 0.2], [0.05, -1.9]]
+        numbers = [*s.value(points), *s.prox(points, np.ones(3)).ravel()]
+    source = hashlib.sha256(inspect.getsource(picture).encode()).hexdigest()[:16]
+    return {
+        "penalty": picture.call(p),
+        "plane": list(entry.plane),
+        "numbers": [float(f"{x:.4g}") if np.isfinite(x) else str(x) for x in numbers],
+        "drawing": source,
+    }
+
+
+def _fits_two(p: Any) -> bool:
     """Whether an example for four numbers takes two as well."""
     import jax
     import jax.numpy as jnp

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from . import _cache
-from ._errors import unknown
+from ._errors import find_penalty
 from ._output import console, note, progress
 
 
@@ -16,10 +16,7 @@ def run(names: Sequence[str], full: bool) -> int:
     from .._catalogue import entries, name_of
 
     known = dict.fromkeys(name_of(entry.kind) for entry in entries())
-    keys = [name.strip().lower().replace("_", "-") for name in names]
-    for key in keys:
-        if key not in known:
-            raise unknown("NAME", key, known)
+    keys = [find_penalty("NAME", name, known) for name in names]
     say = console()
     with _cache.compilation(note):
         from .. import verify

@@ -179,7 +179,11 @@ def default_grid(problem: Problem, null: Null, count: int) -> np.ndarray:
     n, p = problem.design.X.shape
     largest = float(null.lambda_max)
     if not np.isfinite(largest) or largest <= 0:
-        raise ValueError("lams: no λ grid can be derived (the gradient at the null model is zero or the penalty has no λ); pass values")
+        why = "the loss is stationary there at λ = 0 already" if largest <= 0 else f"no finite λ does that for {problem.penalty!r}"
+        raise ValueError(
+            "lams: a grid starts at the smallest λ whose coefficients are all zero, and there is none to start at "
+            f"({why}); pass values, such as lams=np.geomspace(10, 0.01, 30), on the command line --lams 10:0.01:30"
+        )
     smallest = 1e-3 if n > p else 1e-2
     if bool(null.smooth):
         # The substitute is a thousand times the λ at which an L1 of the same weight would start to select.
