@@ -166,7 +166,19 @@ def test_penalties_and_options(capsys, tmp_path, penalty, formula):
 
 def test_the_gradient_is_checked_off_the_kinks(capsys, tmp_path):
     """Equal neighbours are a kink of the fused lasso, where autodiff's choice of a subgradient is another."""
-    argv = ["path", "diabetes", "--standardize", "--penalty", "fused-lasso", "--lams", "10,1", "--folds", "2", "--out", str(tmp_path / "out")]
+    argv = [
+        "path",
+        "diabetes",
+        "--standardize",
+        "--penalty",
+        "fused-lasso",
+        "--lams",
+        "10,1",
+        "--folds",
+        "2",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main(argv) == 0
     assert "analytic and autodiff agree" in capsys.readouterr().out
 

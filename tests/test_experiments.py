@@ -21,7 +21,11 @@ def _changed(fit, change):
     return type(fit)(*(change(np.asarray(value, float)) for value in fit))
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+# Those that train networks or run many cross-validations.
+LONG = ("logistic", "l1_or_l2", "network")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in EXPERIMENTS])
 def test_passes_and_can_fail(name):
     """Each field with its sign flipped fails a check; each check fails if all fields are negated, zero, shifted, reversed or shuffled."""
     module = _run.load(name)

@@ -152,6 +152,7 @@ def test_derivatives(x64):
     np.testing.assert_allclose(at_zero, (prox(v, 1e-6) - v) / 1e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_vmap_over_lam(x64):
     v, lams = jnp.asarray(draws("noise")), jnp.asarray([0.0, 0.1, 1.0, 30.0])
     together = jax.vmap(lambda lam: FusedLasso(lam).prox(v))(lams)

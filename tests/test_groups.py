@@ -81,6 +81,7 @@ def test_sparse_lambda_max_is_the_root(l1_ratio, x64):
     np.testing.assert_allclose(found, max(roots) / 2, rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_sparse_lambda_max_has_derivatives(x64):
     """Against central differences: truncation and rounding are each about 1e-10."""
     w, ids, weights = draw(60, 5)
@@ -170,6 +171,7 @@ def test_memory_is_linear(make):
         assert longest(jax.make_jaxpr(member)(w).jaxpr) == n
 
 
+@pytest.mark.slow
 @each
 @pytest.mark.parametrize("size", [1e30, 1e-30])
 def test_derivatives_are_finite(make, size):

@@ -239,11 +239,8 @@ def test_what_is_no_plain_lasso_keeps_its_solver():
     for penalty, options in [
         (jaxreg.ElasticNet(), {}),
         (jaxreg.L1(), {"lower": 0.0}),
-        (jaxreg.L1(), {"loss": losses.Logistic(), "y": (y > 0).astype(int)}),
-        (jaxreg.L1(), {"y": np.c_[y, y**2]}),
     ]:
-        target = options.pop("y", y)
-        fit = jaxreg.path(X, target, penalty, lams=[2.0, 1.0], **options)
+        fit = jaxreg.path(X, y, penalty, lams=[2.0, 1.0], **options)
         assert (fit.method, fit.knots) == ("newton", None)
     assert jaxreg.path(X, y, jaxreg.L2(), lams=2).method == "ridge"
     assert jaxreg.path(X, y, jaxreg.L1(np.array([1.0, 2, 0, 1])) + jaxreg.L1(0.5), lams=2).method == "homotopy"
@@ -264,6 +261,7 @@ def test_working_sets_reach_the_same_answer():
     np.testing.assert_allclose(fit.knots.lams, small.knots.lams, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_working_sets_grow(monkeypatch):
     monkeypatch.setattr(_working_set, "_SMALLEST", 128)
     X, y = made(100, 1100, noise=3.0)
@@ -337,6 +335,7 @@ def test_folds_are_the_paths_of_their_rows():
         np.testing.assert_allclose(cv.fold_errors[k], held, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_feature_that_lives_in_one_fold():
     X, y = made(60, 5)
     ids = np.arange(60) // 15

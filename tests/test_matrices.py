@@ -137,6 +137,7 @@ def test_soft_threshold_at_a_corner_within_a_cluster(x64):
     assert float(found[0, 1]) == pytest.approx(0.5, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NORMS)
 def test_hessian_of_the_value(x64, name):
     """Finite at 0 and at level values; right where the penalty is smooth, against differences of the gradient."""
@@ -187,6 +188,7 @@ def test_empty_matrices(p):
         assert float(p.subdiff_distance(W, W)) == 0
 
 
+@pytest.mark.slow
 def test_at_zero_and_at_zero_strength(x64):
     zero = jnp.zeros((3, 2))
     for p in NORMS.values():

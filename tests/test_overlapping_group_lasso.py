@@ -45,6 +45,7 @@ def test_prox_and_value(step, prox, x64):
     assert float(PENALTY(jnp.asarray(parts.sum(0)))) == pytest.approx(price, rel=1e-13)
 
 
+@pytest.mark.slow
 def test_value_is_the_support_function_of_the_dual_ball(x64):
     """The gradient is in the ball, and ⟨gradient, w⟩ is the value: no point of the ball does better, by Cauchy and Schwarz in each part."""
     u = np.asarray(PENALTY.grad(jnp.asarray(W)))
@@ -54,6 +55,7 @@ def test_value_is_the_support_function_of_the_dual_ball(x64):
     assert float(PENALTY.conjugate(jnp.asarray(u * 1.01))) == np.inf
 
 
+@pytest.mark.slow
 def test_disjoint_groups_are_a_group_lasso(x64):
     p, q = OverlappingGroupLasso(0.7, ((0, 1), (2,), (3, 4))), GroupLasso(0.7, [0, 0, 1, 2, 2])
     w = jnp.array([1.0, -2.0, 0.3, 0.0, 0.0])
@@ -63,6 +65,7 @@ def test_disjoint_groups_are_a_group_lasso(x64):
     assert p.support(w).tolist() == q.support(w).tolist()
 
 
+@pytest.mark.slow
 def test_derivatives(prox, x64):
     """Of the prox in w, λ, weights and step, and of the gradient, against central differences: rounding 1e-15/1e-6."""
     u = np.random.default_rng(0).normal(size=W.size)
@@ -84,6 +87,7 @@ def test_derivatives(prox, x64):
     np.testing.assert_allclose(hessian, jax.jacobian(PENALTY.grad)(jnp.asarray(W)), atol=1e-10)
 
 
+@pytest.mark.slow
 def test_copies_solve_the_same_problem(x64):
     """Least squares on copies with a plain group lasso, and directly: minimisers of one strictly convex objective."""
     rng = np.random.default_rng(0)

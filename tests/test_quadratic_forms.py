@@ -81,6 +81,7 @@ def graph(nodes, edges, seed=0):
     return pairs, weights, incidence.T @ (weights[:, None] * incidence)
 
 
+@pytest.mark.slow
 def test_graph_laplacian_against_dense(x64):
     """Several components, self loops, edges of weight 0; conjugate gradients stop at 4 ε of the right-hand side."""
     pairs, weights, L = graph(60, 50)

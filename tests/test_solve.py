@@ -117,6 +117,7 @@ def test_the_scale_of_the_loss_does_not_matter(x64):
         assert bool(answer.converged)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("penalty", [jaxreg.L2, jaxreg.L1])
 def test_derivative_of_many_parameters_is_solved_for_iteratively(x64, monkeypatch, penalty):
     import jaxreg._solvers._solve as module

@@ -119,6 +119,7 @@ def test_derivatives_at_size(x64, isotropic):
     np.testing.assert_allclose(jnp.sum(by_v * u) + by_lam, jnp.sum(c * along), rtol=1e-9)
 
 
+@pytest.mark.slow
 @BOTH
 def test_batches_axes_and_leaves(x64, isotropic):
     v = np.stack([image(seed=5), image(seed=6)], axis=1)
@@ -145,6 +146,7 @@ def test_float32_of_any_magnitude(isotropic, size):
     assert half.dtype == jnp.bfloat16
 
 
+@pytest.mark.slow
 @BOTH
 def test_nan_and_empty(isotropic):
     penalty = TotalVariation(0.5, isotropic)

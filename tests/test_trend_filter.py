@@ -37,6 +37,7 @@ def test_a_long_line_is_stationary(x64, order, n, lam):
     assert 2 < int(jnp.sum(jnp.abs(jnp.diff(z, order + 1)) > 1e-12)) < n - order - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [0, 1, 2])
 def test_huge_strength_gives_the_polynomial(x64, order):
     v = noisy(300)
@@ -76,6 +77,7 @@ def test_derivatives(x64):
     np.testing.assert_allclose(to_v @ t + 0.7 * to_lam, forward @ t, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_axes_and_vmap_over_lam(x64):
     w = jnp.asarray(noisy(60).reshape(20, 3))
     columns = TrendFilter(0.5, axis=0).prox(w)

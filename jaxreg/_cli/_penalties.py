@@ -36,22 +36,23 @@ w = (1, 0)); of a set, the projection along one parameter, and the set with wher
 | operation | what it is | its prox | where it is known |
 |---|---|---|---|
 | `c * p`, `p.at(λ)` | c·p(w) | a longer step | everywhere |
-| `p + q` | p(w) + q(w) | the table below | value and gradient everywhere, the prox as the table says; else an error that names both terms and the alternatives |
+| `p + q` | p(w) + q(w) | the table below | value and gradient everywhere; the prox as below, else an error |
 | `p.on(where)` | p of some leaves | the others stay | everywhere |
 | `p.around(w₀)` | p(w − w₀) | w₀ + prox(v − w₀) | everywhere |
 | `p.rescale(d)` | p(d·w) | prox(d·v, step·d²)/d | d an array where p is separable, else one number |
 | `p.rotate(Q)` | p(Qw) | Qᵀ·prox(Qv) | Q orthogonal, a matrix or a pair of functions |
-| `p.envelope(mu)` | min_z p(z) + ‖w − z‖²/(2·mu), smooth | v + s/(s + mu)·(prox(v, s + mu) − v) | p convex, or weakly convex with a modulus below 1/mu |
+| `p.envelope(mu)` | min_z p(z) + ‖w − z‖²/(2·mu), smooth | v + s/(s + mu)·(prox(v, s + mu) − v) | convex, or weakly convex with modulus < 1/mu |
 | `p.dual()` | the conjugate, sup_z ⟨w, z⟩ − p(z) | v − s·prox(v/s, 1/s) (Moreau) | p convex |
 | `p.as_prox_fn()` | jaxopt's signature, `prox(x, λ, scaling)` | | everywhere |
 
 The step of a prox is one number, an array or a pytree prefix (a diagonal metric) where the penalty is separable, else one number.
 
-Sums whose joint prox is known, where the terms share parameters (terms on different leaves combine freely):
+Sums whose joint prox is known, where the terms share parameters (terms on different leaves combine freely). For others
+the prox raises, naming both terms and what to do instead:
 
 | sum | rule |
 |---|---|
-| any penalty + `L2` | completing the square: prox of the rest at v/(1 + 2·step·λ₂), with the step divided alike; one strength unless the rest is separable |
+| any penalty p + `L2(λ₂)` | completing the square: v and step divided by 1 + 2·step·λ₂; a single λ₂ unless p is separable |
 | `L1` + `L1`, `ElasticNet` + … | thresholds and curvatures add |
 | `L1` + `GroupLasso`, `L2Norm`, … | soft threshold, then the norm's shrinkage (Yu 2013, cor. 4) |
 | any convex separable penalty + `Box`, `NonNegative`, `LInfBall` | the prox, then clipping |

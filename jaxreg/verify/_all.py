@@ -31,7 +31,7 @@ def catalogue(names: Sequence[str] = (), progress: Progress | None = None) -> Re
       ValueError: a name that no penalty has.
 
     >>> from jaxreg import verify
-    >>> verify.catalogue(["l1"]).ok
+    >>> verify.catalogue(["zero"]).ok
     True
     """
     with x64_scope():

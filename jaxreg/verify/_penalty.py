@@ -79,7 +79,6 @@ def penalty(
             "support": derivatives.support_is_smooth,
             "free": claims.free_is_untouched,
             "covers": claims.covers_what_it_touches,
-            "terms add up": claims.terms_add_up,
             "jit and vmap": derivatives.same_under_transformations,
             "vmap over λ": duality.path_members_batch,
         }
@@ -94,6 +93,8 @@ def penalty(
             checks["step scaling"] = proximal.prox_scales_with_step
         if sample is not None:
             checks["projection is idempotent"] = sets.projection_is_idempotent
+        if p.terms() != (p,):
+            checks["terms add up"] = claims.terms_add_up
         if p.role:
             checks["role"] = claims.role_is_right
         if p.cone:
