@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -57,15 +58,19 @@ def penalty(p: Penalty, params: Any = None, plane: tuple[int, int] = (0, 1)) -> 
             region.set(xlabel=first, ylabel=second)
             return figure
         value, gradient, prox, levels = figure.subplots(1, 4)
+        first_label = first
         values = s.value(line)
+        if np.ptp(values) == 0:
+            line[:, plane[1]] = _BESIDE
+            values, first_label = s.value(line), f"{first} at {second} = {_BESIDE:g}"
         value.plot(t, _broken(t, values), color=COLORS[0])
         finite = np.isfinite(_broken(t, values))
         lone = np.isfinite(values) & ~np.append(False, finite[:-1]) & ~(finite & np.append(np.isfinite(values[1:]), False))
         value.plot(t[lone], values[lone], "o", color=COLORS[0], markersize=5)
         _show_zero(value, values)
-        value.set(title="value", xlabel=first, xlim=(-_REACH, _REACH))
-        _panel(gradient, "gradient", first, lambda: _gradient(gradient, s, line, t, plane[0], COLORS[1]))
-        _panel(prox, "prox", first.replace("w", "v"), lambda: _prox(prox, s, line, t, plane[0], COLORS))
+        value.set(title="value", xlabel=first_label, xlim=(-_REACH, _REACH))
+        _panel(gradient, "gradient", first_label, lambda: _gradient(gradient, s, line, t, plane[0], COLORS[1]))
+        _panel(prox, "prox", first_label.replace("w", "v"), lambda: _prox(prox, s, line, t, plane[0], COLORS))
         prox.set(ylim=(-1.05 * _REACH, 1.05 * _REACH))
         _levels(levels, s, plane, COLORS)
         levels.set(xlabel=first, ylabel=second)
@@ -79,7 +84,7 @@ def call(p: Penalty) -> str:
         value = getattr(p, field.name)
         value = value.tolist() if isinstance(value, np.ndarray | jax.Array) else value
         if field.name not in _UNSAID or value != field.default:
-            shown.append(f"{field.name}={value!r}")
+            shown.append(f"{field.name}={re.sub(r'array\((.*)\)', r'\1', repr(value))}")
     return f"{type(p).__name__}({', '.join(shown)})"
 
 
@@ -102,7 +107,7 @@ def _broken(t: np.ndarray, y: np.ndarray) -> np.ndarray:
     """A curve with gaps where it jumps and where it is infinite."""
     y = np.where(np.isfinite(y), y, np.nan)
     height = np.ptp(y[np.isfinite(y)]) if np.isfinite(y).any() else 0.0
-    jump = np.abs(np.diff(y, append=y[-1:])) > max(12 * (t[1] - t[0]), 0.08 * height)
+    jump = np.abs(np.diff(y, append=y[-1:])) > max(12 * (t[1] - t[0]), 0.03 * height)
     return np.where(jump, np.nan, y)
 
 
@@ -149,7 +154,7 @@ def _region(axes: Axes, s: Subject, plane: tuple[int, int], colors: Any) -> None
         axes.contourf(t, t, inside.reshape(len(t), -1).astype(float), levels=[0.5, 1.5], colors=[colors[5]], alpha=0.6)
     z = s.prox(points, np.ones(len(points)))[:, list(plane)]
     moved = np.hypot(*(z - points[:, list(plane)]).T) > 0.02
-    axes.plot(*z[moved].T, ".", color=colors[0], markersize=3, zorder=3)
+    axes.plot(*z[moved].T, ".", color=colors[0], markersize=3.5, zorder=5)
     # The starts lie on no common line, so that no arrow hides another.
     start = 4 * np.modf(np.arange(1, 33)[:, None] * [0.7549, 0.5698])[0] - 2
     points = np.zeros((len(start), s.n))

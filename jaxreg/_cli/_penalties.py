@@ -41,7 +41,7 @@ w = (1, 0)); of a set, the projection along one parameter, and the set with wher
 | `p.around(w₀)` | p(w − w₀) | w₀ + prox(v − w₀) | everywhere |
 | `p.rescale(d)` | p(d·w) | prox(d·v, step·d²)/d | d an array where p is separable, else one number |
 | `p.rotate(Q)` | p(Qw) | Qᵀ·prox(Qv) | Q orthogonal, a matrix or a pair of functions |
-| `p.envelope(mu)` | min_z p(z) + ‖w − z‖²/(2·mu), smooth | v + s/(s + mu)·(prox(v, s + mu) − v) | convex, or weakly convex with modulus < 1/mu |
+| `p.envelope(mu)` | min_z p(z) + ‖w − z‖²/(2·mu), smooth | v + s/(s + mu)·(prox(v, s + mu) − v) | convex, or weakly: modulus < 1/mu |
 | `p.dual()` | the conjugate, sup_z ⟨w, z⟩ − p(z) | v − s·prox(v/s, 1/s) (Moreau) | p convex |
 | `p.as_prox_fn()` | jaxopt's signature, `prox(x, λ, scaling)` | | everywhere |
 

@@ -58,7 +58,15 @@ class Folded(Separable):
 
 
 class Knee(Folded):
-    """A folded penalty of λ that does not enter linearly (MCP, SCAD): λ takes the place of ``lam``; a factor goes to ``scale``."""
+    """A folded penalty of λ that does not enter linearly (MCP, SCAD): λ takes the place of ``lam``; a factor goes to ``scale``.
+
+    Subclasses have the fields lam, a shape, scale; the slope at 0 is ``scale·lam``.
+    """
+
+    @staticmethod
+    def steepest(w: Float[Array, "..."], lam, shape, scale) -> Float[Array, "..."]:
+        del shape
+        return jnp.broadcast_to(scale * lam, w.shape)
 
     def at(self, lam: Strength) -> Penalty:
         return self._with(lam=lam)

@@ -23,11 +23,6 @@ def slope(m: Float[Array, "..."], lam, gamma, scale) -> Float[Array, "..."]:
     return scale * jnp.maximum(lam - m / gamma, 0)
 
 
-def steepest(w: Float[Array, "..."], lam, gamma, scale) -> Float[Array, "..."]:
-    del gamma
-    return jnp.broadcast_to(scale * lam, w.shape)
-
-
 def shrink(m: Float[Array, "..."], step, lam, gamma, scale) -> Float[Array, "..."]:
     """Firm thresholding for steps below gamma; from there on the objective is concave up to the knee, and the threshold is hard."""
     step = step * scale
@@ -70,7 +65,7 @@ class MCP(Knee):
         source="Zhang 2010, eq. 2.1",
     )
 
-    leaf_value, slope, steepest, shrink = staticmethod(value), staticmethod(slope), staticmethod(steepest), staticmethod(shrink)
+    leaf_value, slope, shrink = staticmethod(value), staticmethod(slope), staticmethod(shrink)
 
     def weak_convexity(self) -> Any:
         return steepest_bend(self.scale, self.gamma)

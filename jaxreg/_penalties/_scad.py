@@ -24,11 +24,6 @@ def slope(m: Float[Array, "..."], lam, a, scale) -> Float[Array, "..."]:
     return scale * jnp.where(m <= lam, lam, jnp.maximum(a * lam - m, 0) / (a - 1))
 
 
-def steepest(w: Float[Array, "..."], lam, a, scale) -> Float[Array, "..."]:
-    del a
-    return jnp.broadcast_to(scale * lam, w.shape)
-
-
 def shrink(m: Float[Array, "..."], step, lam, a, scale) -> Float[Array, "..."]:
     """Soft, then steeper, then no thresholding for steps below a − 1; from there on the middle is concave: one of its ends."""
     step = step * scale
@@ -72,7 +67,7 @@ class SCAD(Knee):
         source="Fan and Li 2001, eq. 2.7",
     )
 
-    leaf_value, slope, steepest, shrink = staticmethod(value), staticmethod(slope), staticmethod(steepest), staticmethod(shrink)
+    leaf_value, slope, shrink = staticmethod(value), staticmethod(slope), staticmethod(shrink)
 
     def weak_convexity(self) -> Any:
         return steepest_bend(self.scale, jax.tree.map(lambda a: a - 1, self.a))
