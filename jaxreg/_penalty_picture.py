@@ -84,7 +84,7 @@ def call(p: Penalty) -> str:
         value = getattr(p, field.name)
         value = value.tolist() if isinstance(value, np.ndarray | jax.Array) else value
         if field.name not in _UNSAID or value != field.default:
-            shown.append(f"{field.name}={re.sub(r'array\((.*)\)', r'\1', repr(value))}")
+            shown.append(f"{field.name}=" + re.sub(r"array\((.*)\)", r"\1", repr(value)))
     return f"{type(p).__name__}({', '.join(shown)})"
 
 

@@ -79,7 +79,7 @@ class AffineSet(VectorSet):
         new or contradict each other, and the message says which.
 
     References:
-      Parikh and Boyd, Proximal algorithms, 2014, §6.2.1.
+      Parikh and Boyd, Proximal algorithms, 2014, §6.2.
 
     >>> import jax.numpy as jnp, jaxreg
     >>> two = jaxreg.AffineSet([[1.0, 1.0, 0.0], [0.0, 0.0, 2.0]], [1.0, 4.0])
@@ -96,7 +96,7 @@ class AffineSet(VectorSet):
         domain="full row rank",
         cost="O(n·m²) for m equations",
         also="jaxopt, ProximalOperators.jl, PyProximal",
-        source="Parikh and Boyd 2014, §6.2.1",
+        source="Parikh and Boyd 2014, §6.2",
     )
 
     project, violation, tangent = staticmethod(project), staticmethod(violation), staticmethod(tangent)

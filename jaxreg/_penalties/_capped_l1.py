@@ -74,7 +74,7 @@ class CappedL1(Folded):
         domain="lam ≥ 0, cap > 0",
         cost="O(n)",
         also="",
-        source="Zhang 2010 (multi-stage convex relaxation), §1",
+        source="T. Zhang 2010 (multi-stage convex relaxation), §1",
     )
 
     leaf_value, slope, steepest, shrink = staticmethod(value), staticmethod(slope), staticmethod(steepest), staticmethod(shrink)

@@ -119,9 +119,12 @@ class GraphLaplacian(Vectorwise):
     axis: Any = static(default=None)
     convex, smooth = True, True
     about = About(
-        "lam·Σ weight_ij·(w_i − w_j)²", "lam ≥ 0; weights ≥ 0, one for each edge", "conjugate gradients, O(edges) an iteration", "",
-        "Belkin and Niyogi 2004, §3; Li and Li 2008, eq. 2",
-    )  # fmt: skip
+        equation="lam·Σ weight_ij·(w_i − w_j)²",
+        domain="lam ≥ 0; weights ≥ 0, one for each edge",
+        cost="conjugate gradients, O(edges) an iteration",
+        also="",
+        source="Belkin and Niyogi 2004, §3; Li and Li 2008, eq. 2",
+    )
 
     def __post_init__(self) -> None:
         if self.edges is None:

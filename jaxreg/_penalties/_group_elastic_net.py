@@ -79,7 +79,7 @@ class GroupElasticNet(Radial):
     convex = True
     about = About(
         equation="lam·(l1_ratio·Σ_g weight_g·‖w_g‖₂ + ½(1 − l1_ratio)·Σw²)",
-        domain="lam ≥ 0, l1_ratio in [0, 1], weight_g ≥ 0",
+        domain="lam ≥ 0, 0 ≤ l1_ratio ≤ 1, weight_g ≥ 0",
         cost="O(n)",
         also="adelie and grpreg, with the squares weighted too",
         source="Yang and Hastie 2024, eq. 1",

@@ -93,7 +93,7 @@ class Hyperplane(_Linear):
       ValueError: ``normal`` is missing, zero, not finite or does not fit the parameters; a leaf lacks the axis.
 
     References:
-      Parikh and Boyd, Proximal algorithms, 2014, §6.2.1.
+      Parikh and Boyd, Proximal algorithms, 2014, §6.2.
 
     >>> import jax.numpy as jnp, jaxreg
     >>> jaxreg.Hyperplane([1.0, 1.0, 1.0, 1.0], 2.0).prox(jnp.array([1.0, 2.0, 3.0, 4.0])).tolist()
@@ -106,7 +106,7 @@ class Hyperplane(_Linear):
         domain="normal ≠ 0",
         cost="O(n)",
         also="optax, jaxopt",
-        source="Parikh and Boyd 2014, §6.2.1",
+        source="Parikh and Boyd 2014, §6.2",
     )
     project = staticmethod(onto_hyperplane)
 
@@ -139,7 +139,7 @@ class HalfSpace(_Linear):
       ValueError: ``normal`` is missing, zero, not finite or does not fit the parameters; a leaf lacks the axis.
 
     References:
-      Parikh and Boyd, Proximal algorithms, 2014, §6.2.2.
+      Parikh and Boyd, Proximal algorithms, 2014, §6.2.
 
     >>> import jax.numpy as jnp, jaxreg
     >>> jaxreg.HalfSpace([1.0, 1.0, 1.0, 1.0], 2.0).prox(jnp.array([1.0, 2.0, 3.0, 4.0])).tolist()
@@ -152,7 +152,7 @@ class HalfSpace(_Linear):
         domain="normal ≠ 0",
         cost="O(n)",
         also="optax, jaxopt, ProximalOperators.jl, PyProximal",
-        source="Parikh and Boyd 2014, §6.2.2",
+        source="Parikh and Boyd 2014, §6.2",
     )
     project = staticmethod(onto_half_space)
 

@@ -53,7 +53,7 @@ class NonNegative(Separable):
     """The constraint w >= 0: 0 where it holds, +inf elsewhere; prox ``max(w, 0)``. λ has no effect on it.
 
     References:
-      Parikh and Boyd, Proximal algorithms, 2014, §6.2.4.
+      Parikh and Boyd, Proximal algorithms, 2014, §6.2.
 
     >>> import jax.numpy as jnp, jaxreg
     >>> (jaxreg.L1(1.0) + jaxreg.NonNegative()).prox(jnp.array([3.0, -3.0])).tolist()
@@ -66,7 +66,7 @@ class NonNegative(Separable):
         domain="no parameters",
         cost="O(n)",
         also="optax, jaxopt, skglm, SCICO, ProximalOperators.jl, Keras",
-        source="Parikh and Boyd 2014, §6.3.1",
+        source="Parikh and Boyd 2014, §6.2",
     )
 
     @staticmethod
@@ -120,7 +120,7 @@ class Box(Separable):
       ValueError: a bound is NaN, or a lower bound exceeds its upper bound.
 
     References:
-      Parikh and Boyd, Proximal algorithms, 2014, §6.2.4.
+      Parikh and Boyd, Proximal algorithms, 2014, §6.2.
 
     >>> import jax.numpy as jnp, jaxreg
     >>> jaxreg.Box(-1.0, 2.0).prox(jnp.array([-3.0, 0.5, 3.0])).tolist()

@@ -125,7 +125,7 @@ class KSupport(Vectorwise):
     about = About(
         equation="½·lam·(‖w‖_k^sp)²",
         domain="lam ≥ 0, integer k ≥ 1",
-        cost="O(n), once for each bit of a number",
+        cost="O(n), a pass for each bit of a number",
         also="",
         source="Argyriou, Foygel and Srebro 2012, proposition 2.1",
     )

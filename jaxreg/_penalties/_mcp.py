@@ -62,7 +62,7 @@ class MCP(Knee):
         domain="lam ≥ 0, gamma > 0, scale ≥ 0",
         cost="O(n)",
         also="skglm, ncvreg",
-        source="Zhang 2010, eq. 2.1",
+        source="C.-H. Zhang 2010, eq. 2.1",
     )
 
     leaf_value, slope, shrink = staticmethod(value), staticmethod(slope), staticmethod(shrink)

@@ -93,9 +93,12 @@ class Nuclear(Matrixwise, Norm):
     lam: Strength = 1.0
     axes: Any = static(default=(-2, -1))
     about = About(
-        "lam·Σσ_i(W)", "lam ≥ 0; matrices", "an SVD, O(m·n·min(m, n))", "SCICO, ProximalOperators.jl, PyProximal",
-        "Cai, Candès and Shen 2010, thm. 2.1",
-    )  # fmt: skip
+        equation="lam·Σσ_i(W)",
+        domain="lam ≥ 0; matrices",
+        cost="an SVD, O(m·n·min(m, n))",
+        also="SCICO, ProximalOperators.jl, PyProximal",
+        source="Cai, Candès and Shen 2010, thm. 2.1",
+    )
 
     vector_value, vector_prox, vector_residual = staticmethod(value), staticmethod(prox), staticmethod(residual)
 

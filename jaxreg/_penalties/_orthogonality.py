@@ -88,7 +88,13 @@ class Orthogonality(Matrixwise):
     lam: Strength = 1.0
     axes: Any = static(default=(-2, -1))
     smooth = True
-    about = About("lam·‖WᵀW − I‖²", "lam ≥ 0; matrices", "an SVD, O(m·n·min(m, n))", "", "Bansal, Chen and Wang 2018, eq. 1")
+    about = About(
+        equation="lam·‖WᵀW − I‖²",
+        domain="lam ≥ 0; matrices",
+        cost="an SVD, O(m·n·min(m, n))",
+        also="",
+        source="Bansal, Chen and Wang 2018, eq. 1",
+    )
 
     vector_value, vector_prox = staticmethod(value), staticmethod(prox)
 

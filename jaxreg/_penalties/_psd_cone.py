@@ -68,7 +68,13 @@ class PSDCone(Matrixwise, VectorSet):
 
     axes: Any = static(default=(-2, -1))
     convex, condition = True, "{w} ⪰ 0"
-    about = About("[W = Wᵀ, W ⪰ 0]", "square matrices", "an eigendecomposition, O(n³)", "ProximalOperators.jl", "Higham 1988, thm. 2.1")
+    about = About(
+        equation="W = Wᵀ, W ⪰ 0",
+        domain="square matrices",
+        cost="an eigendecomposition, O(n³)",
+        also="ProximalOperators.jl",
+        source="Higham 1988, thm. 2.1",
+    )
 
     project, violation, tangent = staticmethod(project), staticmethod(violation), staticmethod(tangent)
     vector_conjugate = staticmethod(conjugate)

@@ -71,7 +71,13 @@ class RankBall(Matrixwise, VectorSet):
     rank: Any = static(default=1)
     axes: Any = static(default=(-2, -1))
     condition = "rank {w} ≤ {rank}"
-    about = About("[rank W ≤ r]", "r ≥ 1; matrices", "an SVD, O(m·n·min(m, n))", "ProximalOperators.jl", "Eckart and Young 1936")
+    about = About(
+        equation="rank(W) ≤ rank",
+        domain="rank ≥ 1; matrices",
+        cost="an SVD, O(m·n·min(m, n))",
+        also="ProximalOperators.jl",
+        source="Eckart and Young 1936",
+    )
 
     project, violation, tangent = staticmethod(project), staticmethod(violation), staticmethod(tangent)
 

@@ -46,7 +46,7 @@ class SecondOrderCone(VectorSet):
       ValueError: a leaf lacks the axis.
 
     References:
-      Parikh and Boyd, Proximal algorithms, 2014, §6.3.2; Bauschke, Projection algorithms and monotone operators, 1996, thm. 3.3.6.
+      Parikh and Boyd, Proximal algorithms, 2014, §6.3; Bauschke, Projection algorithms and monotone operators, 1996, thm. 3.3.6.
 
     >>> import jax.numpy as jnp, jaxreg
     >>> jaxreg.SecondOrderCone().prox(jnp.array([1.0, 3.0, 4.0])).round(4).tolist()
@@ -60,7 +60,7 @@ class SecondOrderCone(VectorSet):
         domain="no parameters",
         cost="O(n)",
         also="ProximalOperators.jl",
-        source="Parikh and Boyd 2014, §6.3.2",
+        source="Parikh and Boyd 2014, §6.3",
     )
 
     project, violation, tangent = staticmethod(project), staticmethod(violation), staticmethod(tangent)

@@ -91,7 +91,7 @@ class SparseGroupLasso(Grouped):
     convex = True
     about = About(
         equation="lam·(l1_ratio·Σ|w| + (1 − l1_ratio)·Σ_g weight_g·‖w_g‖₂)",
-        domain="lam ≥ 0, l1_ratio in [0, 1], weight_g ≥ 0",
+        domain="lam ≥ 0, 0 ≤ l1_ratio ≤ 1, weight_g ≥ 0",
         cost="O(n)",
         also="PyProximal, skglm",
         source="Simon et al. 2013, eq. 3",

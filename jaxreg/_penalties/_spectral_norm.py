@@ -81,7 +81,13 @@ class SpectralNorm(Matrixwise, Norm):
 
     lam: Strength = 1.0
     axes: Any = static(default=(-2, -1))
-    about = About("lam·σ_max(W)", "lam ≥ 0; matrices", "an SVD, O(m·n·min(m, n))", "", "Parikh and Boyd 2014, §6.7")
+    about = About(
+        equation="lam·σ_max(W)",
+        domain="lam ≥ 0; matrices",
+        cost="an SVD, O(m·n·min(m, n))",
+        also="",
+        source="Parikh and Boyd 2014, §6.7",
+    )
 
     vector_value, vector_prox, vector_residual = staticmethod(value), staticmethod(prox), staticmethod(residual)
 

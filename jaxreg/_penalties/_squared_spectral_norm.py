@@ -93,9 +93,12 @@ class SquaredSpectralNorm(Matrixwise):
     iterations: int | None = static(default=None)
     convex = True
     about = About(
-        "lam·σ_max(W)²", "lam ≥ 0; matrices", "an SVD, O(m·n·min(m, n)); value and gradient O(m·n) an iteration", "",
-        "Yoshida and Miyato 2017, eq. 5",
-    )  # fmt: skip
+        equation="lam·σ_max(W)²",
+        domain="lam ≥ 0; matrices",
+        cost="an SVD, O(m·n·min(m, n)); value and gradient O(m·n) an iteration",
+        also="",
+        source="Yoshida and Miyato 2017, eq. 5",
+    )
 
     vector_prox, vector_residual, vector_conjugate = staticmethod(prox), staticmethod(residual), staticmethod(conjugate)
 

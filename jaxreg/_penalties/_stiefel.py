@@ -52,7 +52,13 @@ class Stiefel(Matrixwise, VectorSet):
 
     axes: Any = static(default=(-2, -1))
     condition = "{w}ᵀ{w} = I"
-    about = About("[WᵀW = I]", "matrices m × n, m ≥ n", "an SVD, O(m·n²)", "ProximalOperators.jl", "Higham 2008, thm. 8.4")
+    about = About(
+        equation="WᵀW = I",
+        domain="matrices m × n, m ≥ n",
+        cost="an SVD, O(m·n²)",
+        also="ProximalOperators.jl",
+        source="Higham 2008, thm. 8.4",
+    )
 
     project, violation, tangent = staticmethod(project), staticmethod(violation), staticmethod(tangent)
 

@@ -91,8 +91,12 @@ class Tikhonov(Vectorwise):
     axis: Any = static(default=None)
     convex, smooth = True, True
     about = About(
-        "lam·‖Aw‖²", "lam ≥ 0; A with n columns", "an SVD, O(m·n·min(m, n))", "", "Tikhonov 1963; Hansen 1998, eq. 1.4"
-    )  # fmt: skip
+        equation="lam·‖Aw‖²",
+        domain="lam ≥ 0; A with n columns",
+        cost="an SVD, O(m·n·min(m, n))",
+        also="",
+        source="Tikhonov 1963; Hansen 1998, eq. 1.4",
+    )
 
     vector_value, vector_prox, vector_conjugate = staticmethod(value), staticmethod(prox), staticmethod(conjugate)
 

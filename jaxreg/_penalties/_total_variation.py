@@ -78,9 +78,12 @@ class TotalVariation(Matrixwise):
     # With T monotone and number by number, |T(a) − T(b)| and |a − b| share subgradients; lengths of two differences do not.
     role = property(lambda self: "" if self.isotropic else "levels")  # pyright: ignore[reportAssignmentType]
     about = About(
-        "lam·Σ√((∂₁w)² + (∂₂w)²), or lam·Σ(|∂₁w| + |∂₂w|)", "lam ≥ 0; images", "iterative: some hundred passes over the image",
-        "SCICO, ProximalOperators.jl, PyProximal", "Rudin, Osher and Fatemi 1992; Beck and Teboulle 2009, §4",
-    )  # fmt: skip
+        equation="lam·Σ√((∂₁w)² + (∂₂w)²), or lam·Σ(|∂₁w| + |∂₂w|)",
+        domain="lam ≥ 0; images",
+        cost="iterative: some hundred passes over the image",
+        also="SCICO, PyProximal",
+        source="Rudin, Osher and Fatemi 1992; Beck and Teboulle 2009, §4",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
