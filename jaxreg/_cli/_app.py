@@ -59,7 +59,8 @@ def path(
         str | None, typer.Option(metavar="COLUMN", help="The column to predict. Default: the column 'target' or 'y', else the last.")
     ] = None,
     loss: Annotated[
-        str | None, typer.Option(metavar="LOSS", help="squared, logistic or multinomial. Default: what fits the target.")
+        str | None,
+        typer.Option(metavar="LOSS", help="squared, huber, poisson, gamma, logistic, squared-hinge, multinomial; else by the target."),
     ] = None,
     penalty: Annotated[str, typer.Option(metavar="PENALTY", help="l1, l2, elastic-net:RATIO, or another of `jaxreg penalties`.")] = "l1",
     lams: Annotated[str, typer.Option(metavar="N|LIST", help="How many λ, or the λ themselves: 1,0.1,0.01, or HIGH:LOW:N.")] = "100",

@@ -16,6 +16,7 @@ from ._errors import UserError, listed, need, one_line, unknown
 DATASETS = ("diabetes", "breast_cancer", "digits", "wine", "iris")
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".npz")
 # Targets of this many distinct values or fewer may be class labels.
+OF_CLASSES = ("logistic", "squared-hinge", "multinomial")  # losses whose targets are labels
 MOST_CLASSES = 20
 
 
@@ -39,7 +40,7 @@ class Design:
     feature_names: list[str]
     y: np.ndarray
     target: str
-    loss: str  # squared, logistic or multinomial
+    loss: str  # one of the command line's losses
     reason: str
     classes: list[str] | None
     encoded: bool  # the labels were not 0, 1, … already
@@ -74,7 +75,7 @@ def design(table: Table, loss: str | None) -> Design:
     y = _check_target(table.target, y)
     name, reason = choose_loss(table.target, y, loss)
     classes, encoded = None, False
-    if name != "squared":
+    if name in OF_CLASSES:
         labels, codes = np.unique(y, return_inverse=True)
         # "0", "1", … need no mapping; anything else gets one, which is printed.
         encoded = y.dtype.kind == "U" or not np.array_equal(labels, np.arange(len(labels)))
@@ -83,7 +84,7 @@ def design(table: Table, loss: str | None) -> Design:
         if np.any(counts < 2):
             rare = [classes[i] for i in np.flatnonzero(counts < 2)]
             raise UserError(f"--target: in {table.target!r} the class {listed(rare)} has a single row; each class needs at least 2")
-        y = codes.astype(np.float64 if name == "logistic" else np.int64)
+        y = codes.astype(np.int64 if name == "multinomial" else np.float64)
     else:
         y = y.astype(np.float64)
     return Design(table.name, X, list(features), y, table.target, name, reason, classes, encoded, table.said)
@@ -95,7 +96,7 @@ def choose_loss(target: str, y: np.ndarray, asked: str | None) -> tuple[str, str
     text = y.dtype.kind == "U"
     whole = not text and bool(np.all(values == np.floor(values)))
     if len(values) == 1:
-        if asked in ("logistic", "multinomial") or text:
+        if asked in OF_CLASSES or text:
             raise UserError(f"--target: {target!r} holds the single class {_label(values[0])!r}; at least two are needed")
         raise UserError(f"--target: {target!r} is constant (always {_label(values[0])}); there is nothing to fit")
     # Whole numbers are labels when they are few and each comes often; otherwise they are counts.
@@ -105,11 +106,11 @@ def choose_loss(target: str, y: np.ndarray, asked: str | None) -> tuple[str, str
         if not labels:
             return "squared", f"the target is a number ({found})"
         return "logistic" if len(values) == 2 else "multinomial", f"the target has {found}"
-    if asked == "squared" and text:
-        raise UserError(f"--loss squared: the target {target!r} holds text ({listed(map(_label, values), 3)}); use logistic or multinomial")
-    if asked == "logistic" and len(values) != 2:
+    if asked not in OF_CLASSES and text:
+        raise UserError(f"--loss {asked}: the target {target!r} holds text ({listed(map(_label, values), 3)}); use logistic or multinomial")
+    if asked in ("logistic", "squared-hinge") and len(values) != 2:
         other = "multinomial" if labels else "squared"
-        raise UserError(f"--loss logistic: the target {target!r} has {found}, and needs exactly 2; use --loss {other}")
+        raise UserError(f"--loss {asked}: the target {target!r} has {found}, and needs exactly 2; use --loss {other}")
     if asked == "multinomial" and not (text or whole):
         raise UserError(f"--loss multinomial: the target {target!r} has {found} that are not whole; use --loss squared")
     return asked, "as asked with --loss"

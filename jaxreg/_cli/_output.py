@@ -37,7 +37,11 @@ def progress(title: str) -> Iterator[Callable[[int, int], None]]:
         def tell(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        yield tell
+        try:
+            yield tell
+        except BaseException:
+            bar.live.transient = True  # an error stands alone
+            raise
 
 
 def out_folder(given: Path | None, default: Path) -> Path:

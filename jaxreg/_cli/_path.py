@@ -21,7 +21,15 @@ from ._errors import UserError, find_penalty, listed, need, unknown
 from ._output import console, note, out_folder, progress
 from ._penalties import build, kinds
 
-LOSSES = ("squared", "logistic", "multinomial")
+LOSSES = {
+    "squared": "squared error",
+    "huber": "Huber, delta 1",
+    "poisson": "Poisson",
+    "gamma": "gamma",
+    "logistic": "logistic",
+    "squared-hinge": "squared hinge",
+    "multinomial": "multinomial",
+}
 RULES = ("1se", "min")
 # Coordinates of the gradient check; each costs two evaluations of the objective.
 MOST_CHECKED = 200
@@ -135,7 +143,11 @@ def _run(
     losses = jaxreg.losses
     loss = {
         "squared": lambda: losses.SquaredError("half_mean"),
+        "huber": lambda: losses.Huber("mean"),
+        "poisson": lambda: losses.Poisson("mean"),
+        "gamma": lambda: losses.Gamma("mean"),
         "logistic": lambda: losses.Logistic("mean"),
+        "squared-hinge": lambda: losses.SquaredHinge("mean"),
         "multinomial": lambda: losses.Multinomial("mean"),
     }[design.loss]()
     say = console()
@@ -186,11 +198,10 @@ def _header(say: Any, design: Design, standardize: bool) -> None:
     from ..report import headline
 
     n, p = design.X.shape
-    kind = {"squared": "squared error", "logistic": "logistic", "multinomial": "multinomial"}[design.loss]
     say.print(headline("data", f"{design.name}: {n} rows × {p} features, target {design.target!r}"))
     if design.said:
         say.print(headline("", design.said))
-    say.print(headline("loss", f"{kind}: {design.reason}"))
+    say.print(headline("loss", f"{LOSSES[design.loss]}: {design.reason}"))
     if design.classes and (design.encoded or design.classes != [str(k) for k in range(len(design.classes))]):
         mapping = ", ".join(f"{label} → {code}" for code, label in enumerate(design.classes))
         say.print(headline("classes", mapping))

@@ -30,6 +30,8 @@ class Null(NamedTuple):
     """The model with every penalised coefficient at zero and the others at their best."""
 
     loss: Array
+    saturated: Array  # the smallest loss that any predictors give; from it deviances are measured
+    unit: Array  # the difference: the unit of gaps
     slope: Array  # gradient there with respect to scaled coefficients
     size: Array  # its norm: the unit of stationarity residuals
     lambda_max: Array  # the smallest λ whose solution is all zero; ridge: the elastic net's at l1_ratio 1e-3
@@ -93,9 +95,10 @@ def null_model(
     shape = design.offset.shape
 
     def body(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        eta, _, count = carry
+        eta, size, count = carry
         slope = loss.grad(eta, y, v).reshape(shape[0], -1)
-        change = _free_step(A, slope, _blocks(loss.curvature(eta, y, v), loss.vector))[0].reshape(shape)
+        bend = loss.curvature(eta, y, v, jnp.minimum(size, 1))
+        change = _free_step(A, slope, _blocks(bend, loss.vector))[0].reshape(shape)
         value = loss(eta, y, v)
         t = jax.lax.while_loop(lambda t: ~(loss(eta + t * change, y, v) <= value) & (t > 1e-6), lambda t: t / 2, jnp.ones((), eta.dtype))
         size = jnp.max(jnp.abs(change), initial=0.0) / (1 + jnp.max(jnp.abs(eta), initial=0.0))
@@ -117,8 +120,10 @@ def null_model(
     noise = 8 * jnp.finfo(slope.dtype).eps * sums / factor
     slope = jnp.where(jnp.abs(slope) <= noise, 0, slope)
     value, size = loss(eta, y, v), jnp.sqrt(jnp.sum(slope**2))
+    best = -loss.conjugate(jnp.zeros_like(eta), y, v)
     # Units of the certificates: where the null model is perfect they are absolute.
-    return Null(jnp.where(value > 0, value, 1), slope, jnp.where(size > 0, size, 1), *_largest(penalty, slope))
+    unit = jnp.where(value - best > 64 * jnp.finfo(value.dtype).eps * jnp.abs(best), value - best, 1)
+    return Null(value, best, unit, slope, jnp.where(size > 0, size, 1), *_largest(penalty, slope))
 
 
 def _largest(penalty: Penalty, slope: Array) -> tuple[Array, Array]:
@@ -171,7 +176,11 @@ def certify(
         if not gap_defined:
             return judge(lam, w, value, g, g_intercept, g, lambda t: t)
         blocks = _blocks(loss.curvature(eta, y, v), loss.vector)
-        nu = _free_step(A, slope.reshape(slope.shape[0], -1), blocks)[1].reshape(slope.shape)
+        nu = _free_step(A, slope.reshape(slope.shape[0], -1), blocks)[1]
+        # Where no row of a piecewise straight loss bends, the step cannot reach Aᵀν = 0, and nothing is bounded.
+        kept = 64 * jnp.finfo(w.dtype).eps * (jnp.abs(A).T @ jnp.abs(slope.reshape(nu.shape)))
+        off = jnp.any(jnp.abs(A.T @ nu) > jnp.maximum(jnp.sqrt(jnp.finfo(w.dtype).eps) * null.size, kept))
+        nu = jnp.where(off, jnp.nan, nu).reshape(slope.shape)
         dual_value = lambda t: jnp.sum(t * nu * design.offset) - loss.conjugate(t * nu, y, v)  # noqa: E731
         return judge(lam, w, value, g, g_intercept, design.X.T @ nu, dual_value)
 
@@ -229,7 +238,7 @@ def _judge(
     # Where a cone is missed by rounding, shrinking to nothing is all that is left: a bound, but one that says nothing.
     missed = jnp.isneginf(plain) & (shrink == 0)
     # Below zero only by rounding; the absolute value would show a broken bound instead of hiding it.
-    gap = jnp.abs(value + member(u) - best) / null.loss
+    gap = jnp.abs(value + member(u) - best) / null.unit
     return Certificate(jnp.where((lam > 0) & jnp.isfinite(best) & ~missed, gap, jnp.nan), kkt, value)
 
 

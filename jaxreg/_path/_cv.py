@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from .._penalties import Penalty
 from .._warnings import ConvergenceWarning
-from ..losses import Loss, SquaredError
+from ..losses import Loss
 from ._engine import Design, Setup, predictor
 from ._fit import fit_lanes, reached
 from ._follow import Progress
@@ -138,14 +138,16 @@ def draw_folds(n: int, folds: int, key: jax.Array, classes: Any = None) -> np.nd
 
 @functools.partial(jax.jit, static_argnames=("setup",))
 def _errors(setup: Setup, design: Design, held_out: Array, coef: Array, intercept: Array) -> Array:
-    """(K, L): each fold's weighted mean loss on its held-out rows."""
+    """(K, L): each fold's weighted mean loss on its held-out rows, less the smallest that it could be."""
+    classes = (setup.columns,) if setup.loss.vector else ()
+    least = -setup.loss.pointwise_conjugate(jnp.zeros(design.y.shape + classes, design.X.dtype), design.y)
 
     def one(args: tuple[Array, Array, Array]) -> Array:
         v, coefs, intercepts = args
 
         def one_lam(at: tuple[Array, Array]) -> Array:
             eta = predictor(setup, design.X, at[0], at[1], design.offset)
-            values = setup.loss.pointwise(eta, design.y)
+            values = setup.loss.pointwise(eta, design.y) - least
             values = values if values.ndim == 1 else jnp.mean(values, axis=1)
             return jnp.sum(jnp.where(v > 0, v * values, 0)) / jnp.sum(v)
 
@@ -231,7 +233,7 @@ def cross_validate(
         sizes = held_out.sum(axis=1)
         mean, se = mean_and_error(errors, sizes)
         index_min = int(np.nanargmin(mean)) if np.isfinite(mean).any() else 0
-        endless = separable_classes(problem.setup, np.asarray(fits.lams), fits.certificate.loss[1:], float(fits.null.loss))
+        endless = separable_classes(problem.setup, np.asarray(fits.lams), fits.certificate.loss[1:], float(fits.null.unit))
         fold_converged = reached(fits.certificate, fits.coef, fits.tol)[1:] & ~endless
         out = np.asarray if problem.as_numpy else jnp.asarray
         if not problem.setup.intercept:
@@ -250,7 +252,7 @@ def cross_validate(
             index_min=index_min,
             index_1se=int(np.flatnonzero(mean <= mean[index_min] + se[index_min])[0]) if np.isfinite(mean[index_min]) else index_min,
             rule=rule,
-            error_name="mean squared error" if isinstance(problem.setup.loss, SquaredError) else "mean log loss",
+            error_name=problem.setup.loss.score,
         )
     warn_if_not_converged(full, "cross_validate")
     if not fold_converged.all():

@@ -144,9 +144,9 @@ def smooth_part(setup: Setup, design: Design, Z: Array, v: Array, gram: Gram | N
             parts.append(jnp.atleast_1d(jnp.sum(slope, axis=0)))
         return jnp.concatenate(parts)
 
-    def hessian(z: Array) -> Array:
+    def hessian(z: Array, far: Array) -> Array:
         A = jnp.concatenate([Z, jnp.ones((Z.shape[0], 1), Z.dtype)], axis=1) if setup.intercept else Z
-        curvature = loss.curvature(eta(z), design.y, v)
+        curvature = loss.curvature(eta(z), design.y, v, far)
         if setup.outputs is None:
             return A.T @ (curvature[:, None] * A)
         if not loss.vector:
@@ -157,7 +157,7 @@ def smooth_part(setup: Setup, design: Design, Z: Array, v: Array, gram: Gram | N
         return blocks.reshape(A.shape[1] * setup.columns, -1)
 
     if gram is None:
-        return Smooth(value, grad, hessian)
+        return Smooth(value, grad, hessian, loss.bent)
     kappa = _curvature_scale(loss, v)
 
     def gram_grad(z: Array) -> Array:
@@ -167,8 +167,8 @@ def smooth_part(setup: Setup, design: Design, Z: Array, v: Array, gram: Gram | N
         # Centred columns are orthogonal to the intercept, whose own curvature is the sum of the weights.
         return kappa * jnp.append(slope, jnp.sum(v) * z[p] - gram.total)
 
-    def gram_hessian(z: Array) -> Array:
-        del z
+    def gram_hessian(z: Array, far: Array) -> Array:
+        del z, far
         if not setup.intercept:
             return kappa * gram.products
         return kappa * jnp.pad(gram.products, (0, 1)).at[-1, -1].set(jnp.sum(v))
@@ -211,7 +211,7 @@ def advance(
         def one_lam(point: Point, lam: Array) -> tuple[Point, Fit]:
             member = bounded(penalty.at(lam), design, lane.scale, setup.outputs)
             solve = _whole if setup.bucket >= design.X.shape[1] else _working_set
-            point, reached, overflow = solve(setup, design, Z, lane, member, point, scale * tol)
+            point, reached, overflow = solve(setup, design, Z, lane, member, point, scale, scale * tol)
             factor = lane.scale if setup.outputs is None else lane.scale[:, None]
             coef = point.coef / factor
             intercept = point.intercept - jnp.atleast_1d(lane.center @ coef) if setup.intercept else point.intercept
@@ -224,15 +224,15 @@ def advance(
     return jax.lax.map(one_lane, (lanes, points))
 
 
-def _whole(setup: Setup, design: Design, Z: Array, lane: Lane, penalty: Penalty, point: Point, tol: Array):
+def _whole(setup: Setup, design: Design, Z: Array, lane: Lane, penalty: Penalty, point: Point, unit: Array, tol: Array):
     smooth = smooth_part(setup, design, Z, lane.weights, lane.gram)
     penalised = Penalised(penalty, point.coef.shape)
     z = jnp.concatenate([point.coef.ravel(), point.intercept])
-    z, reached, _ = minimise(smooth, penalised, z, tol, quadratic=isinstance(setup.loss, SquaredError))
+    z, reached, _ = minimise(smooth, penalised, z, unit, tol, quadratic=isinstance(setup.loss, SquaredError))
     return Point(*penalised.split(z)), reached, jnp.zeros((), bool)
 
 
-def _working_set(setup: Setup, design: Design, Z: Array, lane: Lane, penalty: Penalty, point: Point, tol: Array):
+def _working_set(setup: Setup, design: Design, Z: Array, lane: Lane, penalty: Penalty, point: Point, unit: Array, tol: Array):
     """Solve on a bucket of features, check the stationarity of all, let violators in, repeat."""
     p, bucket = Z.shape[1], setup.bucket
 
@@ -258,7 +258,7 @@ def _working_set(setup: Setup, design: Design, Z: Array, lane: Lane, penalty: Pe
         smooth = smooth_part(setup, design, Z[:, chosen], lane.weights, None)
         penalised = Penalised(_take(penalty, chosen, point.coef.shape), setup.shape(bucket))
         z = jnp.concatenate([point.coef[chosen].ravel(), point.intercept])
-        z, _, _ = minimise(smooth, penalised, z, 0.3 * tol, quadratic=isinstance(setup.loss, SquaredError))
+        z, _, _ = minimise(smooth, penalised, z, unit, 0.3 * tol, quadratic=isinstance(setup.loss, SquaredError))
         coef, intercept = penalised.split(z)
         new = Point(jnp.zeros_like(point.coef).at[chosen].set(coef), intercept)
         reached = violations(new)[2]

@@ -28,11 +28,16 @@ _OUTER = 60
 
 
 class Smooth(NamedTuple):
-    """The data term as functions of z."""
+    """The data term as functions of z.
+
+    ``hessian(z, far)`` mixes in a majorizer's curvature in proportion to ``far``, from 1 away from the solution to 0 at it: where a loss
+    is straight, Newton's model has no minimum. The steps stay superlinear.
+    """
 
     value: Callable[[Vector], Any]
     grad: Callable[[Vector], Vector]
-    hessian: Callable[[Vector], Array]
+    hessian: Callable[[Vector, Any], Array]
+    bent: bool = False  # whether the gradient has kinks: near the solution a full step may then lead to and fro
 
 
 class Penalised(NamedTuple):
@@ -180,15 +185,19 @@ def minimise_quadratic(H: Array, h: Vector, penalised: Penalised, z: Vector, tol
     return jax.lax.while_loop(unfinished, body, start)[1]
 
 
-def minimise(smooth: Smooth, penalised: Penalised, z: Vector, tol: Any, *, quadratic: bool) -> tuple[Vector, Any, Any]:
+def minimise(smooth: Smooth, penalised: Penalised, z: Vector, unit: Any, tol: Any, *, quadratic: bool) -> tuple[Vector, Any, Any]:
     """Minimise ``smooth + penalty`` from z until the stationarity residual is ``tol`` or cannot be lowered.
 
-    Returns (z, residual, outer steps). The residual is that of the best point met, and that point is returned.
+    ``unit`` is the size of a residual that is far from 0. Returns (z, residual, outer steps). The residual is that of the best point met,
+    and that point is returned.
     """
     eps = jnp.finfo(z.dtype).eps
 
     def total(z: Vector) -> Any:
         return smooth.value(z) + penalised.value(z)
+
+    def at(z: Vector) -> Any:
+        return penalised.residual(z, smooth.grad(z))
 
     def unfinished(carry: tuple[Vector, Vector, Any, Any, Any, Any]) -> Any:
         _, _, best, _, stalled, count = carry
@@ -196,12 +205,12 @@ def minimise(smooth: Smooth, penalised: Penalised, z: Vector, tol: Any, *, quadr
 
     def body(carry: tuple[Vector, Vector, Any, Any, Any, Any]) -> tuple[Vector, Vector, Any, Any, Any, Any]:
         z, champion, best, lowest, stalled, count = carry
-        H, slope = smooth.hessian(z), smooth.grad(z)
+        H, slope = smooth.hessian(z, jnp.minimum(best / unit, 1)), smooth.grad(z)
         # A quadratic model is the truth for squared error; elsewhere it need not be solved better than it is true.
         inner_tol = 0.5 * tol if quadratic else jnp.maximum(0.5 * tol, 1e-3 * best)
         target = minimise_quadratic(H, H @ z - slope, penalised, z, inner_tol)
         z = target if quadratic else line_search(z, slope, target)
-        reached = penalised.residual(z, smooth.grad(z))
+        reached = at(z)
         better = reached < best
         value = lowest if quadratic else total(z)
         progress = (reached < 0.7 * best) | (value < lowest - 64 * eps * jnp.abs(lowest))
@@ -219,9 +228,14 @@ def minimise(smooth: Smooth, penalised: Penalised, z: Vector, tol: Any, *, quadr
             return ~(total(z + t * (target - z)) <= value + 1e-4 * t * promise + room) & (t > 1e-8)
 
         t = jax.lax.while_loop(too_long, lambda t: t / 2, jnp.ones((), z.dtype))
+        if smooth.bent:
+            # Where the values no longer tell steps apart, the residuals do.
+            steps = t * jnp.exp2(-jnp.arange(8, dtype=t.dtype))
+            reached = jax.lax.map(lambda t: at(z + t * (target - z)), steps)
+            t = jnp.where(1e-4 * jnp.abs(promise) <= room, steps[jnp.argmin(reached)], t)
         return jnp.where(t == 1, target, z + t * (target - z))  # at t = 1 the target's exact zeros survive
 
-    start = penalised.residual(z, smooth.grad(z))
+    start = at(z)
     lowest = jnp.zeros((), z.dtype) if quadratic else total(z)
     first = (z, z, start, lowest, jnp.zeros((), int), jnp.zeros((), int))
     _, z, reached, _, _, steps = jax.lax.while_loop(unfinished, body, first)

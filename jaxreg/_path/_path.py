@@ -107,9 +107,9 @@ def as_path(problem: Problem, fits: Fits, penalty: Penalty, *, reordered: bool =
     if not setup.intercept:
         intercept = np.zeros((coef.shape[0], setup.columns), coef.dtype)
     gap, kkt, value = (np.asarray(x[0]) for x in fits.certificate)
-    null_loss = float(fits.null.loss)
+    null_loss, unit = float(fits.null.loss), float(fits.null.unit)
     coefficients = tuple(range(1, coef.ndim))
-    separable = separable_classes(setup, lams, value, null_loss)
+    separable = separable_classes(setup, lams, value, unit)
     if separable.any():
         reason = "λ = 0 has no solution: the classes are separable and the coefficients diverge"
     else:
@@ -122,7 +122,7 @@ def as_path(problem: Problem, fits: Fits, penalty: Penalty, *, reordered: bool =
         "kkt": kkt,
         "nonzeros": (coef != 0).sum(coefficients),
         "converged": reached(fits.certificate, fits.coef, fits.tol)[0] & ~separable,
-        "deviance_ratio": 1 - value / null_loss,
+        "deviance_ratio": (null_loss - value) / unit,
         "loss_value": value,
     }
     if fits.ridge is not None:

@@ -98,7 +98,7 @@ class Path:
     def predict(self, X: Any, lam: float | None = None) -> Any:
         """The expected target: (rows,) or (rows, targets) at ``lam``, or with a leading λ axis when it is None.
 
-        For classes these are probabilities: of class 1, or of each class.
+        For classes these are probabilities: of class 1, or of each class. The squared hinge knows none and gives the class.
         """
         if np.ndim(X) != 2 or np.shape(X)[1] != self.coef.shape[1]:
             raise ValueError(f"X must have shape (rows, {self.coef.shape[1]}), got {np.shape(X)}")
@@ -112,9 +112,9 @@ class Path:
             coef, intercept = jnp.asarray(coef, like.dtype), jnp.asarray(intercept, like.dtype)
             if lam is None:
                 eta = jnp.einsum("np,lp...->ln...", jnp.asarray(X, like.dtype), coef) + intercept[:, None]
-                mean = jnp.stack([self.loss.mean(e) for e in eta])
+                mean = jnp.stack([self.loss.prediction(e) for e in eta])
             else:
-                mean = self.loss.mean(jnp.asarray(X, like.dtype) @ coef + intercept)
+                mean = self.loss.prediction(jnp.asarray(X, like.dtype) @ coef + intercept)
             return np.asarray(mean) if isinstance(self.coef, np.ndarray) else mean
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -32,6 +33,8 @@ class Loss:
     reductions: ClassVar[tuple[str, ...]] = ("sum", "mean")
     classification: ClassVar[bool] = False
     vector: ClassVar[bool] = False  # one predictor for each class rather than one for each observation
+    score: ClassVar[str] = "mean loss"  # what cross-validation reports: the mean of ℓ less the smallest that any η gives
+    reach: ClassVar[float] = 1e3  # |η| up to which nothing overflows, in float32 too
 
     def __post_init__(self) -> None:
         if self.reduction not in self.reductions:
@@ -55,10 +58,15 @@ class Loss:
         slopes = self.pointwise_grad(eta, y)
         return self._spread(self.case_weights(eta, sample_weight), slopes) * slopes
 
-    def curvature(self, eta: Predictor, y: Targets, sample_weight: Weights = None) -> Array:
-        """Second derivatives with respect to η: of η's shape, or (n, classes, classes) for the multinomial loss."""
+    def curvature(self, eta: Predictor, y: Targets, sample_weight: Weights = None, far: Any = 0.0) -> Array:
+        """Second derivatives with respect to η: of η's shape, or (n, classes, classes) for the multinomial loss.
+
+        With ``far`` in (0, 1] at least that share of a majorizing parabola's curvature, for solvers away from the solution.
+        """
         eta, y = _arrays(eta, y, self.vector)
         curvatures = self.pointwise_curvature(eta, y)
+        if self.bent:
+            curvatures = jnp.maximum(curvatures, far * self.pointwise_majorizer(eta, y))
         return self._spread(self.case_weights(eta, sample_weight), curvatures) * curvatures
 
     def conjugate(self, dual: Predictor, y: Targets, sample_weight: Weights = None) -> Scalar:
@@ -69,6 +77,11 @@ class Loss:
         values = self.pointwise_conjugate(dual / jnp.where(positive, weights, 1), y)
         weights = self._spread(self.case_weights(dual, sample_weight), values)
         return jnp.sum(jnp.where(weights > 0, weights * jnp.where(weights > 0, values, 0), 0))
+
+    @property
+    def bent(self) -> bool:
+        """Whether the gradient has kinks, so that the curvature may vanish; then a majorizer is given."""
+        return type(self).pointwise_majorizer is not Loss.pointwise_majorizer
 
     def case_weights(self, eta: Predictor, sample_weight: Weights = None) -> Float[Array, "n"]:
         """The cᵢ of the reduction."""
@@ -94,6 +107,10 @@ class Loss:
         """∂²ℓ/∂η² for each observation."""
         raise TypeError(f"{type(self).__name__} defines no pointwise_curvature")
 
+    def pointwise_majorizer(self, eta: Array, y: Array) -> Array:
+        """The curvature of a parabola in η that touches ℓ at η and lies above it; the curvature itself where that never vanishes."""
+        return self.pointwise_curvature(eta, y)
+
     def pointwise_conjugate(self, dual: Array, y: Array) -> Array:
         """``sup_η dual·η − ℓ(y, η)`` for each observation; +inf outside its domain."""
         raise TypeError(f"{type(self).__name__} defines no pointwise_conjugate")
@@ -101,6 +118,10 @@ class Loss:
     def mean(self, eta: Array) -> Array:
         """The expected target: the prediction on the target's scale."""
         raise TypeError(f"{type(self).__name__} defines no mean")
+
+    def prediction(self, eta: Array) -> Array:
+        """What a fitted path predicts: the mean, where there is one."""
+        return self.mean(eta)
 
     def outputs(self, y: Any) -> int:
         """How many linear predictors an observation has (targets or classes)."""
@@ -139,6 +160,15 @@ def check_classes(y: Any, name: str, most: int | None = None) -> int:
             f"{name}: y has no row of class {absent[0]}, though classes up to {int(labels[-1])}; code them 0, 1, … without a hole"
         )
     return int(labels[-1]) + 1
+
+
+def check_numbers(y: Any, name: str, allowed: Callable[[np.ndarray], Any], domain: str) -> None:
+    """An error for concrete targets outside a loss's domain."""
+    if not is_concrete(y):
+        return
+    bad = ~np.asarray(allowed(np.asarray(y)))
+    if bad.any():
+        raise ValueError(f"{name}: y must be {domain}, but {int(bad.sum())} entries are not (the first is {np.asarray(y)[bad][0]:g})")
 
 
 def xlogx(p: Array) -> Array:

@@ -27,6 +27,7 @@ class Logistic(Loss):
     """
 
     classification: ClassVar[bool] = True
+    score: ClassVar[str] = "mean log loss"
 
     def pointwise(self, eta: Array, y: Array) -> Array:
         return jnp.logaddexp(eta, 0) - y * eta

@@ -29,6 +29,7 @@ class Multinomial(Loss):
 
     classification: ClassVar[bool] = True
     vector: ClassVar[bool] = True
+    score: ClassVar[str] = "mean log loss"
 
     def pointwise(self, eta: Array, y: Array) -> Array:
         chosen = jnp.take_along_axis(eta, y.astype(int)[:, None], axis=1)[:, 0]

@@ -28,6 +28,7 @@ class SquaredError(Loss):
     """
 
     reductions: ClassVar[tuple[str, ...]] = ("sum", "mean", "half_mean")
+    score: ClassVar[str] = "mean squared error"
 
     def pointwise(self, eta: Array, y: Array) -> Array:
         return (y - eta) ** 2

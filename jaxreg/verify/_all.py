@@ -13,6 +13,17 @@ from ._report import Report
 from ._transforms import transforms
 
 Progress = Callable[[int, int], None]
+LOSSES = (
+    losses.SquaredError(),
+    losses.Logistic(),
+    losses.Multinomial(),
+    losses.Poisson(),
+    losses.Gamma(),
+    losses.Tweedie(power=1.4),
+    losses.Huber(delta=0.7),
+    losses.Quantile(level=0.3, width=0.4),
+    losses.SquaredHinge(),
+)
 
 
 def entry(example: Entry, only: Collection[str] | None = None) -> Report:
@@ -63,6 +74,6 @@ def all(progress: Progress | None = None) -> Report:
     True
     """
     report = catalogue(progress=progress)
-    for data_term in (losses.SquaredError(), losses.Logistic(), losses.Multinomial()):
+    for data_term in LOSSES:
         report += loss(data_term)
     return report + transforms()
