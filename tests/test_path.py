@@ -482,3 +482,40 @@ def test_changing_lambda_or_support_does_not_compile_anew(diabetes):
     jaxreg.path(X, y[::-1].copy(), jaxreg.L1(3.0), lams=20)
     jaxreg.path(X, y, jaxreg.L1(), lams=np.geomspace(5, 1, 15))
     assert advance._cache_size() == before
+
+
+# --- ridge from products, and from singular values where they would not do ---------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "p"), [(60, 7), (20, 35)])
+def test_ridge_folds_are_the_paths_of_their_rows(n, p):
+    X, y = made(n, p)
+    cv = jaxreg.cross_validate(X, y, jaxreg.L2(), lams=[30.0, 3.0], folds=4, key=jax.random.key(0))
+    for k in range(4):
+        rows = cv.fold_ids != k
+        alone = jaxreg.path(X[rows], y[rows], jaxreg.L2(), lams=[30.0, 3.0])
+        np.testing.assert_allclose(cv.fold_coef[k], alone.coef, rtol=1e-9, atol=1e-11)
+        held = np.mean((y[~rows] - alone.predict(X[~rows])) ** 2, axis=1)
+        np.testing.assert_allclose(cv.fold_errors[k], held, rtol=1e-9)
+
+
+def test_ridge_criteria_over_several_blocks_of_rows():
+    """4,500 rows are three blocks, the last one reaching back; weights of zero are no rows."""
+    X, y = made(4500, 3)
+    v = np.arange(4500) % 3.0
+    fit = jaxreg.path(X, y, jaxreg.L2(), lams=[5.0], sample_weight=v)
+    root = np.sqrt(v)[:, None]
+    Z = root * (X - v @ X / v.sum())
+    hat = np.einsum("ij,jk,ik->i", Z, np.linalg.inv(Z.T @ Z + 5 * np.eye(3)), Z) + v / v.sum()
+    residual = y - fit.predict(X, 5.0)
+    np.testing.assert_allclose(fit.loo[0], np.average((residual / (1 - hat)) ** 2, weights=v), rtol=1e-10)
+    np.testing.assert_allclose(fit.df[0], hat.sum(), rtol=1e-12)
+
+
+def test_ridge_of_duplicated_columns_without_a_penalty_is_of_minimum_norm():
+    X, y = made(40, 4)
+    X = np.c_[X, X[:, 0]]
+    fit = jaxreg.path(X, y, jaxreg.L2(), lams=[1.0, 0.0])
+    center = X - X.mean(0)
+    np.testing.assert_allclose(fit.coef[1], np.linalg.pinv(center) @ (y - y.mean()), atol=1e-12)
+    np.testing.assert_allclose(fit.coef[0], Ridge(alpha=1.0, solver="svd").fit(X, y).coef_, atol=1e-12)

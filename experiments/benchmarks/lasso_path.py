@@ -151,23 +151,25 @@ class Glmnet:
     """An R process that holds the data and fits, timing itself, whenever it is told to."""
 
     CODE = """
-    suppressMessages(library(glmnet)); a <- commandArgs(TRUE); n <- as.integer(a[2]); p <- as.integer(a[3]); L <- 100
+    suppressMessages(library(glmnet)); a <- commandArgs(TRUE); n <- as.integer(a[2]); p <- as.integer(a[3])
+    tol <- as.double(a[4]); L <- 100
     d <- readBin(a[1], "double", n * p + n + L); X <- matrix(d[1:(n * p)], n, p); y <- d[n * p + 1:n]; l <- d[n * p + n + 1:L]
     input <- file("stdin", "r")
     while (length(readLines(input, 1))) {
-      t <- system.time(f <- glmnet(X, y, lambda = l, standardize = FALSE, thresh = as.double(a[4])))[["elapsed"]]
+      t <- system.time(f <- CALL)[["elapsed"]]
+      if (!is.null(f$glmnet.fit)) f <- f$glmnet.fit
       b <- matrix(NA_real_, p + 1, L); k <- ncol(f$beta); b[, 1:k] <- rbind(as.matrix(f$beta), f$a0)
       writeBin(as.vector(b), paste0(a[1], ".out")); cat(t, "\\n"); flush(stdout())
     }"""
 
-    def __init__(self, thresh: str) -> None:
-        self.thresh = thresh
+    def __init__(self, thresh: str, call: str = "glmnet(X, y, lambda = l, standardize = FALSE, thresh = tol)") -> None:
+        self.code, self.thresh = self.CODE.replace("CALL", call), thresh
 
     def __call__(self, problem: Problem) -> tuple[Callable[[], Any], Callable[[Any], Answer]]:
         self.folder = tempfile.TemporaryDirectory()
         data = Path(self.folder.name) / "data"
         np.concatenate([problem.X.T.ravel(), problem.y, problem.lams]).tofile(data)
-        command = ["Rscript", "-e", self.CODE, str(data), *map(str, problem.X.shape), self.thresh]
+        command = ["Rscript", "-e", self.code, str(data), *map(str, problem.X.shape), self.thresh]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert process.stdin
         assert process.stdout

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._dtypes import is_number
 from ..losses import SquaredError
-from . import _lasso, _ridge
+from . import _elastic, _lasso, _ridge
 from ._certificate import Certificate, Null, certify, constant_curvature, free_columns, null_model, why_no_gap
 from ._engine import prepare, scale_of
 from ._follow import CHUNK, Progress, follow, follow_in_row_space, part_of
 from ._inputs import Problem
 from ._knots import Knots
+
+_NAMES = {"homotopy": "the exact path", "batch": "the solver of all λ at once"}
 
 
 class Fits(NamedTuple):
@@ -26,7 +29,7 @@ class Fits(NamedTuple):
     intercept: Any
     certificate: Certificate
     null: Null
-    ridge: _ridge.Ridge | None
+    ridge: _ridge.Criteria | None
     reason: str | None
     tol: float
     methods: tuple[str, ...]  # what solved each lane
@@ -74,7 +77,7 @@ def fit_lanes(
     everyone = np.arange(len(weights))
     certificate = certified(everyone, coef, intercept)
     methods = [method] * len(weights)
-    short = everyone[~reached(certificate, coef, tol).all(axis=1)] if method == "homotopy" else everyone[:0]
+    short = everyone[~reached(certificate, coef, tol).all(axis=1)] if method in ("homotopy", "batch") else everyone[:0]
     if len(short):
         again = follow(problem, prepare(setup, design, jnp.asarray(weights[short])), null, lams, tol, None, None)
         other = certified(short, *again)
@@ -85,7 +88,8 @@ def fit_lanes(
         for lane, taken in zip(short, np.atleast_1d(better.any(axis=1)), strict=True):
             methods[lane] = "newton" if taken else methods[lane]
         if methods[0] == "newton":
-            fallback, knots = f"the exact path missed tol at {better[0].sum()} λ, which Newton's method came closer to", None
+            fallback = f"{_NAMES[method]} missed tol at {better[0].sum()} λ, which Newton's method came closer to"
+            knots = None
     return Fits(lams, coef, intercept, certificate, null, ridge, no_gap, tol, tuple(methods), fallback, knots)
 
 
@@ -96,7 +100,7 @@ class Answers(NamedTuple):
     intercept: Any
     scales: Any  # (lanes, p) in which the lanes' residuals are measured
     method: str
-    ridge: _ridge.Ridge | None = None
+    ridge: _ridge.Criteria | None = None
     knots: Knots | None = None
 
 
@@ -117,19 +121,23 @@ def _solve(
         found = _lasso.fit(setup, design, weights, slopes, lams, ids, _teller(len(weights), len(lams), progress, max_nonzeros))
         coef, intercept, scales = (np.stack(x) for x in zip(*[answer[:3] for answer in found], strict=True))
         return Answers(coef, intercept, scales, "homotopy", knots=found[0].knots)
-    lanes = prepare(setup, design, jnp.asarray(weights))
-    scales = np.asarray(lanes.scale)
+    elastic = _elastic.strengths(setup, design, penalty)
+    if elastic is not None and max_nonzeros is None:
+        found = _elastic.fit(setup, design, weights, elastic, lams, ids, _teller(len(weights), len(lams), progress, None))
+        return Answers(*found, "batch")
     squares = None if design.lower is not None else _ridge.strengths(penalty, setup.shape(design.X.shape[1]), design.X.dtype)
     if squares is not None and isinstance(setup.loss, SquaredError):
         if max_nonzeros is not None:
             raise ValueError("max_nonzeros: ridge has no zero coefficients, so that there is nothing to stop at; leave it out")
         whole = -(-len(lams) // CHUNK) * CHUNK
-        padded = _ridge.fit(setup, design, lanes, squares, jnp.asarray(part_of(lams, 0, whole)))
-        answers: Any = [np.asarray(x)[:, : len(lams)] for x in padded]
-        ridge = _ridge.Ridge(*answers)
+        found, criteria = _ridge.fit(setup, design, weights, squares, jnp.asarray(part_of(lams, 0, whole)), ids)
+        coef, intercept = (np.asarray(x)[:, : len(lams)] for x in found[:2])
         if progress:
             progress(len(lams), len(lams))
-        return Answers(ridge.coef, ridge.intercept, scales, "ridge", ridge=ridge)
+        criteria = jax.tree.map(lambda x: np.asarray(x)[: len(lams)], criteria)
+        return Answers(coef, intercept, np.asarray(found.scale), "ridge", ridge=criteria)
+    lanes = prepare(setup, design, jnp.asarray(weights))
+    scales = np.asarray(lanes.scale)
     if squares is not None and setup.bucket < design.X.shape[1] and not setup.standardize:
         coef, intercept = follow_in_row_space(problem, jnp.asarray(weights), squares, null, lams, tol, progress)
     else:

@@ -23,7 +23,7 @@ class Units(NamedTuple):
     radius: Float[Array, "p"]  # what multiplies |u| in the penalty
     center: Float[Array, "p"]  # 0 without an intercept
     scale: Float[Array, "p"]  # as `scales` of the engine defines it
-    level: Float[Array, ""]  # mean of y − offset; 0 without an intercept
+    level: Array  # mean of y − offset, () or (T,); 0 without an intercept
     kappa: Float[Array, ""]  # the objective is kappa·(½uᵀGu − qᵀu) and what does not depend on u
 
 
@@ -34,7 +34,7 @@ def units(
     free: Bool[Array, "p"],
     squares: Float[Array, "p"],
     means: Float[Array, "p"],
-    level: Float[Array, ""],
+    level: Array,
     total: Float[Array, ""],
 ) -> Units:
     """From the columns' sums of squares about their means.
@@ -54,19 +54,20 @@ def units(
 
 
 @jax.jit
-def means(design: Design, v: Float[Array, "n"]) -> tuple[Float[Array, "p"], Float[Array, ""]]:
-    """Weighted means of the columns and of y − offset."""
+def means(design: Design, v: Float[Array, "n"]) -> tuple[Float[Array, "p"], Array]:
+    """Weighted means of the columns and of y − offset, () or (T,)."""
     return v @ design.X / jnp.sum(v), v @ (design.y - design.offset) / jnp.sum(v)
 
 
 @jax.jit
 def second_moments(
-    design: Design, v: Float[Array, "n"], center: Float[Array, "p"], level: Float[Array, ""], ends: Int[Array, "k"]
+    design: Design, v: Float[Array, "n"], center: Float[Array, "p"], level: Array, ends: Int[Array, "k"]
 ) -> Float[Array, "k m m"]:
     """``Σ v·aaᵀ`` with a = (x − center, y − offset − level, 1), over each of the row ranges that end at ``ends``."""
     n, p = design.X.shape
     size = min(_ROWS, n)
-    response = design.y - design.offset - level
+    response = (design.y - design.offset - level).reshape(n, -1)
+    width = p + response.shape[1] + 1
 
     def one(span: tuple[Array, Array]) -> Array:
         first, last = span
@@ -77,11 +78,11 @@ def second_moments(
             rows = here + jnp.arange(size)
             weights = jnp.where((rows >= at) & (rows < last), jax.lax.dynamic_slice(v, (here,), (size,)), 0)
             block = jax.lax.dynamic_slice(design.X, (here, 0), (size, p)) - center
-            target = jax.lax.dynamic_slice(response, (here,), (size,))
-            a = jnp.concatenate([block, target[:, None], jnp.ones((size, 1), block.dtype)], axis=1) * jnp.sqrt(weights)[:, None]
+            target = jax.lax.dynamic_slice_in_dim(response, here, size)
+            a = jnp.concatenate([block, target, jnp.ones((size, 1), block.dtype)], axis=1) * jnp.sqrt(weights)[:, None]
             return at + size, total + a.T @ a
 
-        return jax.lax.while_loop(lambda carry: carry[0] < last, body, (first, jnp.zeros((p + 2, p + 2), v.dtype)))[1]
+        return jax.lax.while_loop(lambda carry: carry[0] < last, body, (first, jnp.zeros((width, width), v.dtype)))[1]
 
     return jax.lax.map(one, (jnp.concatenate([jnp.zeros(1, ends.dtype), ends[:-1]]), ends))
 
@@ -126,25 +127,27 @@ class Moments(NamedTuple):
 
     sums: Float[Array, "lanes m m"]
     center: Float[Array, "p"]
-    level: Float[Array, ""]
+    level: Array  # () or (T,)
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))
 def reduce(
     setup: Setup, moments: Moments, lane: Int[Array, ""] | int, strengths: Float[Array, "p"], free: Bool[Array, "p"]
-) -> tuple[Units, Float[Array, "p p"], Float[Array, "p"]]:
-    """(units, G, q) of one lane."""
+) -> tuple[Units, Float[Array, "p p"], Array]:
+    """(units, G, q) of one lane; q is (p,), or (p, T) of several targets."""
+    p = moments.center.size
     sums = moments.sums[lane]
     total = sums[-1, -1]
     shift = sums[-1, :-1] / total
     products = sums[:-1, :-1] - total * shift[:, None] * shift
     middle = jnp.append(moments.center, moments.level) + shift
-    unit = units(setup, strengths, free, jnp.diag(products)[:-1], middle[:-1], middle[-1], total)
+    level = middle[p:].reshape(moments.level.shape)
+    unit = units(setup, strengths, free, jnp.diag(products)[:p], middle[:p], level, total)
     if not setup.intercept:
         products = products + total * middle[:, None] * middle
     kept = jnp.where(unit.silent, 0.0, 1 / unit.size)
-    G = (kept[:, None] * products[:-1, :-1] * kept).at[jnp.diag_indices(kept.size)].set(jnp.where(unit.silent, 0.0, 1.0))
-    return unit, G, kept * products[:-1, -1]
+    G = (kept[:, None] * products[:p, :p] * kept).at[jnp.diag_indices(kept.size)].set(jnp.where(unit.silent, 0.0, 1.0))
+    return unit, G, (kept[:, None] * products[:p, p:]).reshape(p, *level.shape)
 
 
 def of_lanes(design: Design, weights: np.ndarray, ids: np.ndarray | None) -> Moments:
@@ -168,7 +171,7 @@ def of_lanes(design: Design, weights: np.ndarray, ids: np.ndarray | None) -> Mom
     total = of_rows(design, weights[0], everything)
     sums = jnp.concatenate([total, total - folds])
     left = np.asarray(jnp.diagonal(sums, axis1=1, axis2=2))
-    noise = (16 * np.finfo(left.dtype).eps) ** 2 * left[0, -1] * np.concatenate([center, [level, 0.0]]) ** 2
+    noise = (16 * np.finfo(left.dtype).eps) ** 2 * left[0, -1] * np.concatenate([center, np.atleast_1d(level), [0.0]]) ** 2
     thin = ((left < 1e-6 * left[0]) & (left[0] > noise)).any(axis=1)
     for lane in np.flatnonzero(thin):
         sums = sums.at[lane].set(of_rows(design, weights[lane], everything)[0])

@@ -126,9 +126,9 @@ def as_path(problem: Problem, fits: Fits, penalty: Penalty, *, reordered: bool =
         "loss_value": value,
     }
     if fits.ridge is not None:
-        arrays |= {"gcv": np.asarray(fits.ridge.gcv[0]), "df": np.asarray(fits.ridge.df[0])}
+        arrays |= {"gcv": np.asarray(fits.ridge.gcv), "df": np.asarray(fits.ridge.df)}
         if not setup.standardize:
-            arrays["loo"] = np.asarray(fits.ridge.loo[0])
+            arrays["loo"] = np.asarray(fits.ridge.loo)
     if not problem.as_numpy:
         arrays = {name: jnp.asarray(value) for name, value in arrays.items()}
     return Path(

@@ -29,9 +29,9 @@ class Path:
       null_loss: the data term of the null model.
       loss, penalty, formula: what was minimised.
       tol: the tolerance that ``converged`` refers to.
-      method: what solved it: "homotopy" (the exact path of the lasso under squared error), "ridge" (one factorisation) or
-        "newton".
-      fallback: why another method than the exact path had to finish a lasso under squared error, or None.
+      method: what solved it: "homotopy" (the exact path of the lasso under squared error), "batch" (all λ at once, from a Gram matrix),
+        "ridge" (one factorisation) or "newton".
+      fallback: why "newton" had to finish what "homotopy" or "batch" began, or None.
       knots: where the exact path bends (:class:`Knots`); None for other methods.
       gap_reason: why the gap is NaN, or None.
       reordered: whether the λ were passed in another order than they are returned.

@@ -1,9 +1,10 @@
 """Ridge for every λ from one factorisation, with exact leave-one-out, GCV and effective degrees of freedom.
 
-With Z the centred, weighted columns divided by the root of their penalty's strength, and Z = U d Vᵀ the thin singular value
-decomposition (of the shorter side, whatever the shape), ``coef(λ) = V d/(d² + λ) Uᵀy``. The singular values themselves, not
-their squares, are computed, so nothing is lost as λ → 0; values below rounding count as zero, which gives the
-minimum-norm answer at λ = 0 (Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 2009, eq. 3.47).
+With Z the centred, weighted columns divided by the root of their penalty's strength, ``coef(λ) = (ZᵀZ + λ)⁻¹Zᵀy``: an eigendecomposition
+of ZᵀZ, or of ZZᵀ where there are more columns than rows, gives it for all λ in one matrix product, and every hat value with it (Hastie,
+Tibshirani and Friedman, The Elements of Statistical Learning, 2009, eq. 3.47; Golub, Heath and Wahba, Generalized cross-validation as a
+method for choosing a good ridge parameter, 1979). Products square the condition number: where λ is too small to make up for that, the
+singular values themselves are computed instead; those below rounding count as zero, which gives the minimum-norm answer at λ = 0.
 """
 
 from __future__ import annotations
@@ -13,19 +14,31 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from ._engine import Design, Lane, Setup
+from . import _moments
+from ._engine import Design, Lane, Setup, prepare, scales
+from ._moments import Moments
+
+_ROWS = 2048  # of a block whose hat values are computed together
 
 
-class Ridge(NamedTuple):
-    """For each lane and λ: coefficients and intercept; what leave-one-out needs, for each λ."""
+class Criteria(NamedTuple):
+    """Of all data, for each λ."""
 
-    coef: Array  # (lams, p[, T])
-    intercept: Array  # (lams, T or 0)
     loo: Float[Array, "lams"]  # weighted mean of squared leave-one-out residuals
     gcv: Float[Array, "lams"]  # n·RSS/(n − df)², a mean squared error
     df: Float[Array, "lams"]  # effective degrees of freedom, the intercept's included
+
+
+class Answers(NamedTuple):
+    """Of each lane."""
+
+    coef: Array  # (lanes, lams, p[, T])
+    intercept: Array  # (lanes, lams, T or 0)
+    scale: Float[Array, "lanes p"]  # as `scales` of the engine defines it
+    blurred: Array  # (lanes,) whether rounding may have hidden what λ does not make up for
 
 
 def strengths(penalty: Any, shape: tuple[int, ...], dtype: Any) -> Array | None:
@@ -41,11 +54,144 @@ def strengths(penalty: Any, shape: tuple[int, ...], dtype: Any) -> Array | None:
     return half if bool(jnp.all(half > 0)) else None
 
 
-@functools.partial(jax.jit, static_argnames=("setup",))
-def fit(setup: Setup, design: Design, lanes: Lane, a: Float[Array, "p"], lams: Float[Array, "lams"]) -> Ridge:
-    """Every lane (set of sample weights) at every λ."""
+def fit(
+    setup: Setup, design: Design, weights: np.ndarray, a: Float[Array, "p"], lams: Float[Array, "lams"], ids: np.ndarray | None
+) -> tuple[Answers, Criteria]:
+    """Every lane (row of weights) at every λ, decreasing; with ``ids``, lane k + 1 is all rows but those of fold k."""
+    if design.X.shape[0] >= design.X.shape[1]:
+        moments = _moments.of_lanes(design, weights, ids)
+        answers, basis = _of_columns(setup, design, moments, a, lams)
+        if not bool(jnp.any(answers.blurred)):
+            return answers, _criteria(setup, design, jnp.asarray(weights[0]), basis)
+    else:
+        answers, criteria = _of_rows(setup, design, jnp.asarray(weights), a, lams)
+        if not bool(jnp.any(answers.blurred)):
+            return answers, jax.tree.map(lambda x: x[0], criteria)
+    lanes = prepare(setup, design, jnp.asarray(weights))
+    answers, criteria = _of_singular_values(setup, design, lanes, a, lams)
+    return answers, jax.tree.map(lambda x: x[0], criteria)
 
-    def one(lane: Lane) -> Ridge:
+
+def _pull(setup: Setup, lams: Array, total: Array) -> Array:
+    """λ of Σaw² in units of ½Σv(y − η)²."""
+    return lams * {"sum": 1.0, "mean": total, "half_mean": 2 * total}[setup.loss.reduction]
+
+
+def _blurred(d2: Array, least: Array, expected: Any) -> Array:
+    """Whether more eigenvalues than expected are so small that only λ keeps them from noise, and λ is too."""
+    limit = jnp.finfo(d2.dtype).eps ** 0.4 * jnp.max(d2)
+    return (least < limit) & (jnp.sum(d2 < limit) > expected)
+
+
+class Basis(NamedTuple):
+    """Lane 0 in the eigenvectors of its ZᵀZ."""
+
+    center: Float[Array, "p"]
+    level: Array
+    vectors: Float[Array, "p p"]  # of the columns of X − center: their factors included
+    weights: Array  # (p, lams, T) of the coordinates
+    hat: Float[Array, "p lams"]  # d²/(d² + λ), divided by d²
+    df: Float[Array, "lams"]
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def _of_columns(setup: Setup, design: Design, moments: Moments, a: Float[Array, "p"], lams: Float[Array, "lams"]) -> tuple[Answers, Basis]:
+    def one(lane: Array) -> tuple[Answers, Basis]:
+        unit, G, q = _moments.reduce(setup, moments, lane, a, design.free)
+        q = q.reshape(q.shape[0], -1)
+        root = unit.scale * jnp.sqrt(a)
+        r = unit.size / root
+        d2, V = jnp.linalg.eigh(r[:, None] * G * r)
+        d2 = jnp.maximum(d2, 0)
+        pull = _pull(setup, lams, moments.sums[lane, -1, -1])
+        bend = d2[:, None] + pull
+        gain = jnp.where(bend > 0, 1 / jnp.where(bend > 0, bend, 1), 0)
+        inner = gain[:, :, None] * (V.T @ (r[:, None] * q))[:, None]  # (p, lams, T)
+        vectors = jnp.where(unit.silent, 0, 1 / root)[:, None] * V
+        coef = jnp.einsum("jk,klt->ljt", vectors, inner)
+        intercept = jnp.atleast_1d(unit.level) - jnp.einsum("j,ljt->lt", unit.center, coef)
+        intercept = intercept if setup.intercept else intercept[:, :0]
+        shape = coef.shape if setup.outputs is not None else coef.shape[:2]
+        df = jnp.sum(d2[:, None] * gain, axis=0) + setup.intercept
+        answers = Answers(coef.reshape(shape), intercept, unit.scale, _blurred(d2, pull[-1], jnp.sum(unit.silent)))
+        return answers, Basis(unit.center, unit.level, vectors, inner, gain, df)
+
+    first = one(jnp.zeros((), int))
+    if moments.sums.shape[0] == 1:
+        return jax.tree.map(lambda x: x[None], first[0]), first[1]
+    others = jax.lax.map(lambda lane: one(lane)[0], jnp.arange(1, moments.sums.shape[0]))
+    return jax.tree.map(lambda x, rest: jnp.concatenate([x[None], rest]), first[0], others), first[1]
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def _criteria(setup: Setup, design: Design, v: Float[Array, "n"], basis: Basis) -> Criteria:
+    """One pass over the rows, in blocks, for all λ."""
+    n = design.X.shape[0]
+    size = min(_ROWS, n)
+    Y = (design.y - design.offset - basis.level).reshape(n, -1)
+    targets, total = Y.shape[1], jnp.sum(v)
+    slack = 64 * jnp.finfo(v.dtype).eps
+
+    def body(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        at, loo, rss = carry
+        here = jnp.minimum(at, n - size)  # the last block reaches back over rows that the one before it has
+        X, target, own = (jax.lax.dynamic_slice_in_dim(x, here, size) for x in (design.X, Y, v))
+        own = jnp.where(here + jnp.arange(size) >= at, own, 0)
+        P = (X - basis.center) @ basis.vectors
+        residual = target[:, None] - jnp.tensordot(P, basis.weights, 1)
+        hat = own[:, None] * (P**2 @ basis.hat + (1 / total if setup.intercept else 0))
+        left = jnp.where(1 - hat > slack, 1 - hat, jnp.nan)
+        squares = jnp.where(own[:, None] > 0, own[:, None] * jnp.sum(residual**2, axis=2), 0)
+        out = jnp.where(own[:, None] > 0, squares / left**2, 0)
+        return at + size, loo + jnp.sum(out, axis=0), rss + jnp.sum(squares, axis=0)
+
+    zero = jnp.zeros(basis.df.shape, v.dtype)
+    _, loo, rss = jax.lax.while_loop(lambda carry: carry[0] < n, body, (jnp.zeros((), int), zero, zero))
+    cases = jnp.sum(v > 0)
+    return Criteria(loo / (total * targets), rss / (total * targets) / (1 - basis.df / cases) ** 2, basis.df)
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def _of_rows(
+    setup: Setup, design: Design, weights: Float[Array, "lanes n"], a: Float[Array, "p"], lams: Float[Array, "lams"]
+) -> tuple[Answers, Criteria]:
+    """More columns than rows: everything from ZZᵀ."""
+
+    def one(v: Array) -> tuple[Answers, Criteria]:
+        center, scale = scales(setup, design.X, v, design.free)
+        total, root = jnp.sum(v), jnp.sqrt(v)[:, None]
+        Z = root * (design.X - center) / (scale * jnp.sqrt(a))
+        Y = (design.y - design.offset).reshape(v.size, -1)
+        mean = v @ Y / total if setup.intercept else jnp.zeros(Y.shape[1], Y.dtype)
+        d2, U = jnp.linalg.eigh(Z @ Z.T)
+        d2 = jnp.maximum(d2, 0)
+        pull = _pull(setup, lams, total)
+        kept = (d2 > jnp.max(d2) * v.size * jnp.finfo(d2.dtype).eps)[:, None]
+        gain = jnp.where(kept, 1 / jnp.where(kept, d2[:, None] + pull, 1), 0)  # (n, lams)
+        response = root * (Y - mean)
+        inner = gain[:, :, None] * (U.T @ response)[:, None]
+        # First onto the rows: that product is the small one.
+        coef = jnp.moveaxis(jnp.tensordot(Z.T, jnp.tensordot(U, inner, 1), 1), 0, 1) / (scale * jnp.sqrt(a))[:, None]
+        intercept = mean - jnp.einsum("j,ljt->lt", center, coef)
+        residual = response[:, None] - jnp.tensordot(U, d2[:, None, None] * inner, 1)
+        hat = U**2 @ (d2[:, None] * gain) + (v / total if setup.intercept else jnp.zeros_like(v))[:, None]
+        left = jnp.where(1 - hat > 64 * jnp.finfo(d2.dtype).eps, 1 - hat, jnp.nan)
+        squares = jnp.sum(residual**2, axis=2)
+        loo = jnp.sum(jnp.where(v[:, None] > 0, squares / left**2, 0), axis=0) / (total * Y.shape[1])
+        df = jnp.sum(d2[:, None] * gain, axis=0) + setup.intercept
+        gcv = jnp.sum(squares, axis=0) / (total * Y.shape[1]) / (1 - df / jnp.sum(v > 0)) ** 2
+        shape = coef.shape if setup.outputs is not None else coef.shape[:2]
+        blurred = _blurred(d2, pull[-1], jnp.sum(v == 0) + setup.intercept)
+        return Answers(coef.reshape(shape), intercept if setup.intercept else intercept[:, :0], scale, blurred), Criteria(loo, gcv, df)
+
+    return jax.lax.map(one, weights)
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def _of_singular_values(
+    setup: Setup, design: Design, lanes: Lane, a: Float[Array, "p"], lams: Float[Array, "lams"]
+) -> tuple[Answers, Criteria]:
+    def one(lane: Lane) -> tuple[Answers, Criteria]:
         v, total = lane.weights, jnp.sum(lane.weights)
         Y = (design.y - design.offset).reshape(design.X.shape[0], -1)
         mean = v @ Y / total if setup.intercept else jnp.zeros(Y.shape[1], Y.dtype)
@@ -58,7 +204,7 @@ def fit(setup: Setup, design: Design, lanes: Lane, a: Float[Array, "p"], lams: F
         # What rounding left of a zero singular value must not be divided by (NumPy's rule for the rank).
         kept = d > jnp.max(d, initial=0.0) * max(design.X.shape) * jnp.finfo(d.dtype).eps
 
-        def one_lam(lam: Array) -> Ridge:
+        def one_lam(lam: Array) -> tuple[Array, Array, Criteria]:
             bend = jnp.where(kept | (lam > 0), d**2 + lam / kappa, 1.0)
             gain = jnp.where(kept, d / bend, 0.0)
             coef = (Vt.T @ (gain[:, None] * rotated)) / size[:, None]
@@ -73,8 +219,9 @@ def fit(setup: Setup, design: Design, lanes: Lane, a: Float[Array, "p"], lams: F
             cases = jnp.sum(v > 0)
             rss = jnp.sum(v[:, None] * residual**2) / (total * Y.shape[1])
             gcv = rss / (1 - df / cases) ** 2
-            return Ridge(coef.reshape(coef.shape[0], *design.y.shape[1:]), intercept, loo, gcv, df)
+            return coef.reshape(coef.shape[0], *design.y.shape[1:]), intercept, Criteria(loo, gcv, df)
 
-        return jax.lax.map(one_lam, lams)
+        coef, intercept, criteria = jax.lax.map(one_lam, lams)
+        return Answers(coef, intercept, lane.scale, jnp.zeros((), bool)), criteria
 
     return jax.lax.map(one, lanes)

@@ -1,0 +1,167 @@
+"""All λ at once from a Gram matrix: the elastic net and bounded problems, against coordinate descent, SciPy and scikit-learn."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.optimize
+from sklearn.linear_model import enet_path
+
+import jaxreg
+from jaxreg import losses
+from jaxreg._path import _elastic
+from jaxreg._path._batch import Quadratic, all_lams, largest_eigenvalue, solve
+
+HALF = losses.SquaredError("half_mean")
+
+
+def made(n, p, seed=0, correlation=0.5):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p)) + np.sqrt(correlation / (1 - correlation)) * rng.normal(size=(n, 1))
+    y = X[:, : p // 3 + 1] @ rng.normal(size=p // 3 + 1) + rng.normal(size=n)
+    return X, y
+
+
+def descent(G, q, soft, bend, low, up):
+    """Coordinate descent to the last digits, in plain NumPy."""
+    u = np.clip(np.zeros_like(q), low, up)
+    for _ in range(200_000):
+        before = u.copy()
+        for j in range(len(q)):
+            rest = q[j] - G[j] @ u + G[j, j] * u[j]
+            u[j] = np.clip(np.sign(rest) * max(abs(rest) - soft[j], 0) / (G[j, j] + bend[j]), low[j], up[j])
+        if np.abs(u - before).max() <= 1e-15 * (1 + np.abs(u).max()):
+            return u
+    raise AssertionError("coordinate descent did not converge")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_against_coordinate_descent(x64, seed):
+    rng = np.random.default_rng(seed)
+    p = 8
+    X = rng.normal(size=(30, p)) + rng.normal(size=(30, 1))
+    X /= np.linalg.norm(X, axis=0)
+    G, q = X.T @ X, rng.normal(size=p) * 2
+    a, b = rng.uniform(0, 1, p) * (rng.random(p) < 0.8), rng.uniform(0.01, 1, p)
+    low, up = np.where(rng.random(p) < 0.3, 0.0, -np.inf), np.where(rng.random(p) < 0.4, 0.3, np.inf)
+    lams = np.geomspace(3, 1e-2, 7)
+    found = solve(Quadratic(*map(jnp.asarray, (G, q, a, b, low, up))), jnp.asarray(lams), jnp.zeros((p, 7)), jnp.asarray(1e-14))
+    for column, lam in zip(np.asarray(found).T, lams, strict=True):
+        # Coordinate descent stops at steps of 1e-15, which leaves the condition number times as much.
+        expected = descent(G, q, lam * a, lam * b, low, up)
+        np.testing.assert_allclose(column, expected, atol=1e-13 * np.linalg.cond(G))
+        assert ((column == 0) == (expected == 0)).all()
+
+
+def test_from_a_few_lams_to_all_is_the_same(x64):
+    X, y = made(80, 10)
+    X = (X - X.mean(0)) / np.linalg.norm(X - X.mean(0), axis=0)
+    none = jnp.full(10, jnp.inf)
+    problem = Quadratic(jnp.asarray(X.T @ X), jnp.asarray(X.T @ y), jnp.ones(10), jnp.ones(10), -none, none)
+    lams = jnp.geomspace(5, 1e-3, 61)
+    alone = solve(problem, lams, jnp.zeros((10, 61)), jnp.asarray(1e-13))
+    np.testing.assert_allclose(all_lams(problem, lams, jnp.asarray(1e-13)), alone, atol=1e-11)
+
+
+@pytest.mark.parametrize("kind", ["random", "one direction", "identity", "zero"])
+def test_the_bound_of_the_largest_eigenvalue_holds(x64, kind):
+    rng = np.random.default_rng(0)
+    for p in (1, 2, 9, 60):
+        Z = rng.normal(size=(2 * p, p)) + (10 * rng.normal(size=(2 * p, 1)) if kind == "one direction" else 0)
+        G = {"identity": np.eye(p), "zero": np.zeros((p, p))}.get(kind, Z.T @ Z)
+        found, true = float(largest_eigenvalue(jnp.asarray(G))), float(np.linalg.eigvalsh(G)[-1])
+        assert true * (1 - 1e-12) <= found <= 1.1 * true * (1 + 1e-12) + 1e-12
+
+
+OPTIONS = {
+    "plain": {},
+    "no intercept": {"intercept": False},
+    "standardized": {"standardize": True},
+    "unpenalised": {"penalty_factor": np.r_[0.0, 0.0, np.linspace(0.5, 2, 6)]},
+    "weights": {"sample_weight": np.arange(60) % 4.0},
+    "offset": {"offset": np.linspace(-2, 2, 60)},
+    "positive": {"lower": 0.0},
+    "bounded": {"lower": -0.05, "upper": np.linspace(0.05, 0.4, 8)},
+    "duplicates": {},
+    "scales": {},
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
+def test_options_are_certified(option, l1_ratio):
+    X, y = made(60, 8)
+    if option == "duplicates":
+        X[:, 3], X[:, 5] = X[:, 2], 7.0
+    if option == "scales":
+        X = X * np.logspace(-6, 6, 8)
+    fit = jaxreg.path(X, y, jaxreg.ElasticNet(l1_ratio=l1_ratio), loss=HALF, lams=20, **OPTIONS[option])
+    bounded = option in ("positive", "bounded")
+    # ElasticNet of ratio 1 has a quadratic term, of strength 0.
+    assert fit.method == "batch"
+    assert fit.fallback is None
+    assert fit.converged.all()
+    assert fit.gap.max() < 1e-12
+    assert fit.kkt.max() < 1e-9
+    if bounded:
+        lower, upper = OPTIONS[option]["lower"], OPTIONS[option].get("upper", np.inf)
+        assert ((fit.coef >= lower) & (fit.coef <= upper)).all()
+        assert (fit.coef == lower).any()
+
+
+@pytest.mark.parametrize("l1_ratio", [0.2, 0.9])
+def test_equals_scikit_learn(l1_ratio):
+    X, y = made(100, 12)
+    fit = jaxreg.path(X, y, jaxreg.ElasticNet(l1_ratio=l1_ratio), loss=HALF, lams=30)
+    center = X - X.mean(0)
+    _, peer, _ = enet_path(center, y - y.mean(), l1_ratio=l1_ratio, alphas=fit.lams, tol=1e-12, max_iter=1_000_000)
+    np.testing.assert_allclose(fit.coef, peer.T, atol=1e-6)  # the square root of the peer's gap, as strong convexity has it
+
+
+def test_non_negative_least_squares():
+    X, y = made(50, 6)
+    fit = jaxreg.path(X, y, jaxreg.L1() + jaxreg.L2(1.0), lams=[1e-3], lower=0.0, intercept=False)
+    rows, target = np.vstack([X, np.sqrt(1e-3) * np.eye(6)]), np.r_[y, np.zeros(6)]
+    # λ·Σw over w >= 0 is linear: it moves the target.
+    shift = np.linalg.lstsq(rows.T, 1e-3 / 2 * np.ones(6), rcond=None)[0]
+    expected = scipy.optimize.nnls(rows, target - shift)[0]
+    np.testing.assert_allclose(fit.coef[0], expected, atol=1e-10)
+
+
+def test_folds_are_the_paths_of_their_rows():
+    X, y = made(90, 6)
+    penalty = jaxreg.ElasticNet(l1_ratio=0.6)
+    cv = jaxreg.cross_validate(X, y, penalty, loss=HALF, lams=[0.5, 0.05], folds=3, key=jax.random.key(1))
+    assert set(cv.fold_method) == {"batch"}
+    for k in range(3):
+        rows = cv.fold_ids != k
+        alone = jaxreg.path(X[rows], y[rows], penalty, loss=HALF, lams=[0.5, 0.05])
+        np.testing.assert_allclose(cv.fold_coef[k], alone.coef, atol=1e-11)
+
+
+def test_float32_says_what_it_reached():
+    X, y = made(100, 12)
+    fit = jaxreg.path(X.astype(np.float32), y.astype(np.float32), jaxreg.ElasticNet(), loss=HALF, lams=20)
+    exact = jaxreg.path(X, y, jaxreg.ElasticNet(), loss=HALF, lams=fit.lams.astype(float))
+    assert fit.coef.dtype == np.float32
+    assert fit.converged.all()
+    np.testing.assert_allclose(fit.coef, exact.coef, atol=1e-4)
+
+
+def test_what_falls_short_is_finished_by_newton_and_says_so(monkeypatch):
+    X, y = made(60, 8)
+    monkeypatch.setattr(_elastic, "all_lams", lambda problem, lams, tol: jnp.zeros((problem.q.size, lams.size)))
+    _elastic._one.clear_cache()
+    fit = jaxreg.path(X, y, jaxreg.ElasticNet(), loss=HALF, lams=6)
+    _elastic._one.clear_cache()
+    assert fit.converged.all()
+    assert fit.method == "newton"
+    assert "missed tol at 5 λ" in fit.fallback
+
+
+def test_changing_lambda_or_data_does_not_compile_anew():
+    X, y = made(60, 8)
+    jaxreg.path(X, y, jaxreg.ElasticNet(l1_ratio=0.3), loss=HALF, lams=20)
+    before = _elastic._one._cache_size()
+    jaxreg.path(2 * X, -y, jaxreg.ElasticNet(l1_ratio=0.7), loss=HALF, lams=np.geomspace(2, 0.1, 20))
+    assert _elastic._one._cache_size() == before
