@@ -178,6 +178,22 @@ def broadcast_prefix(prefix: PyTree, params: PyTree, name: str, *, own_leaf: boo
     return out
 
 
+def combine(first: PyTree, second: PyTree, function: Callable[[Any, Any], Any], name: str) -> PyTree:
+    """``function`` of two prefix pytrees of one structure, or of which one is a number; where either has None the first stays."""
+    if first is None or second is None:
+        return first
+    if is_number(first) and is_number(second):
+        return function(first, second)
+    if is_number(first):
+        return jax.tree.map(lambda b: combine(first, b, function, name), second, is_leaf=lambda b: b is None)
+    if is_number(second):
+        return jax.tree.map(lambda a: combine(a, second, function, name), first)
+    try:
+        return jax.tree.map(lambda a, b: combine(a, b, function, name), first, second, is_leaf=lambda a: a is None)
+    except (ValueError, TypeError, KeyError):
+        raise ValueError(f"{name}: it must have the structure of what it is combined with, or be one number; got {second!r}") from None
+
+
 def _check_own_leaf(value: Any, leaves: list[Any], name: str, subtree: PyTree) -> None:
     if len(leaves) > 1:
         raise ValueError(

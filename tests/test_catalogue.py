@@ -16,7 +16,7 @@ from jaxreg import Penalty, UnknownOperation
 from jaxreg._catalogue import entries, name_of
 from jaxreg._cli import _penalties as command
 from jaxreg._dtypes import x64_scope
-from jaxreg._penalties import Dual, Sum
+from jaxreg._penalties import Dual, Rotated, Sum
 from jaxreg.verify._all import entry
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -61,6 +61,8 @@ def missing(e):
         expected |= {"conjugate vs numerical supremum"}
     if isinstance(p, Dual):  # a subgradient of the conjugate is a maximiser, which the penalty does not give
         expected |= THIN | KINKS | {"lambda_max", "curvature vs differences"}
+    if isinstance(p, Rotated) and not p.smooth:  # of numbers that are not the parameters
+        expected |= THIN
     if isinstance(p, Sum) and not p.separable:  # infimal convolutions; two subdifferentials of which neither is an interval
         expected |= KINKS | {"lambda_max", "conjugate vs numerical supremum"}
     return expected

@@ -91,6 +91,10 @@ def _turn_or_flip(u: np.ndarray, sign: np.ndarray) -> np.ndarray:
 _TURN = np.array([[1.0, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
 
 
+# One of two, of which no product is exact.
+_ANGLE = np.array([[np.cos(0.6), -np.sin(0.6)], [np.sin(0.6), np.cos(0.6)]])
+
+
 def _huber(w: np.ndarray) -> np.ndarray:
     return 0.7 * np.where(np.abs(w) <= 0.4, w**2 / 2, 0.4 * np.abs(w) - 0.08).sum(-1)
 
@@ -368,6 +372,7 @@ def _calculus() -> list[Entry]:
         Entry(LInf(0.6).rescale(-0.7), lambda w: 0.42 * np.abs(w).max(-1)),
         Entry(Box(-0.5, 0.8).rescale(-2.0), lambda w: np.where(((w >= -0.4) & (w <= 0.25)).all(-1), 0.0, np.inf)),
         Entry(Huber(0.7, delta=0.4).rotate(_TURN), lambda w: _huber(w @ _TURN.T)),
+        Entry(L1(0.5).rotate(_ANGLE), lambda w: 0.5 * np.abs(w @ _ANGLE.T).sum(-1), np.ones(2)),
         Entry(FusedLasso(0.5) + L1(0.2), lambda w: 0.5 * np.abs(np.diff(w)).sum(-1) + 0.2 * np.abs(w).sum(-1)),
         Entry(LHalf(0.6) + NonNegative(), lambda w: np.where((w < 0).any(-1), np.inf, 0.6 * np.sqrt(np.abs(w)).sum(-1))),
         Entry(

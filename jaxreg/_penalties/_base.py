@@ -105,7 +105,9 @@ class Penalty:
         raise UnknownOperation(f"the prox of {type(self).__name__} is not known in closed form")
 
     def subdifferential(self, params: PyTree) -> tuple[PyTree, PyTree]:
-        """Elementwise bounds (lower, upper) of the subdifferential; empty (lower > upper) outside the domain.
+        """Elementwise bounds (lower, upper) of the subdifferential: the slopes to the left and to the right.
+
+        Where lower > upper it is empty: outside the domain, and at corners that point upwards.
 
         For a group norm, whose subdifferential at zero is a ball and no interval, the bounds are those of the smooth
         part and ``_relax`` accounts for the ball.
@@ -163,7 +165,7 @@ class Penalty:
         lower, upper = self.subdifferential(params)
 
         def outside(w: Any, g: Any, lo: Any, up: Any) -> Any:
-            return jnp.maximum(jnp.maximum(lo + g, -g - up), 0.0) if is_penalised_leaf(w) else None
+            return jnp.where(lo > up, jnp.inf, jnp.maximum(jnp.maximum(lo + g, -g - up), 0.0)) if is_penalised_leaf(w) else None
 
         residual = self._relax(params, jax.tree.map(outside, params, grad, lower, upper))
         return norm(residual)
@@ -174,7 +176,7 @@ class Penalty:
         return residual
 
     def lambda_max(self, grad_at_zero: PyTree) -> Scalar:
-        """The smallest λ for which zero solves ``loss + λ·penalty``; +inf where there is none (ridge).
+        """The smallest λ for which zero is stationary for ``loss + λ·penalty``, for a convex penalty a solution; +inf without one (ridge).
 
         Args:
           grad_at_zero: the loss's gradient at zero (with unpenalised coordinates at their best).
@@ -189,14 +191,18 @@ class Penalty:
             # −g must lie in λ·[lo, up]; an infinite bound is met at once, a zero bound never unless g is 0.
             bound = jnp.where(g > 0, -lo, up)
             ratio = jnp.where(jnp.isinf(bound), 0.0, jnp.abs(g) / jnp.where(bound > 0, bound, 1.0))
-            ratio = jnp.where(((bound <= 0) & (g != 0)) | (lo > up), jnp.inf, ratio)
+            # A slope that is not 0 at zero is no member of λ's growing intervals (an envelope of what shrinks elsewhere).
+            ratio = jnp.where(((bound <= 0) & (g != 0)) | (lo > 0) | (up < 0) | (lo > up), jnp.inf, ratio)
             return jnp.max(jnp.where(untouched, 0.0, ratio), initial=0.0)
 
         found = jax.tree.leaves(jax.tree.map(smallest, grad_at_zero, lower, upper, free))
         return jnp.max(jnp.stack(found)) if found else jnp.zeros(())
 
     def weak_convexity(self) -> Any:
-        """The smallest ρ >= 0 for which ``penalty + ½ρ‖·‖²`` is convex: 0 for a convex penalty, +inf where no ρ does."""
+        """The smallest ρ >= 0 for which ``penalty + ½ρ‖·‖²`` is convex: 0 for a convex penalty, +inf where no ρ does.
+
+        A bound from above for sums and where strengths are arrays.
+        """
         return 0.0 if self.convex else np.inf
 
     def at(self, lam: Strength) -> Penalty:
@@ -245,9 +251,9 @@ class Penalty:
         >>> float(jaxreg.L2(1.0).around(1.0)(3.0))
         4.0
         """
-        from ._place import Around
+        from ._place import around
 
-        return Around(self, reference)
+        return around(self, reference)
 
     def envelope(self, mu: Strength) -> Penalty:
         """The Moreau envelope ``min_z penalty(z) + ‖w − z‖²/(2·mu)``: smooth; see :class:`Envelope`."""

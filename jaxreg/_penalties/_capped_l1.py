@@ -28,12 +28,11 @@ def steepest(w: Float[Array, "..."], lam, cap) -> Float[Array, "..."]:
 
 
 def subdifferential(w: Float[Array, "..."], lam, cap) -> tuple[Array, Array]:
-    """Empty at the cap, where the corner points upwards: no minimum of a loss plus this penalty lies there."""
-    m, broken = jnp.abs(w), jnp.where(jnp.isnan(w), w, 0)
-    gradient = jnp.sign(w) * slope(m, lam, cap)
-    corner = (m == cap) & (lam > 0)
-    lower, upper = jnp.where(w == 0, -lam, gradient), jnp.where(w == 0, lam, gradient)
-    return jnp.where(corner, jnp.inf, lower) + broken, jnp.where(corner, -jnp.inf, upper) + broken
+    """Left and right slope: empty at the cap, where the corner points upwards and the left one is the larger."""
+    broken = jnp.where(jnp.isnan(w), w, 0)
+    left = jnp.where((w > 0) & (w <= cap), lam, jnp.where((w <= 0) & (w > -cap), -lam, 0))
+    right = jnp.where((w >= 0) & (w < cap), lam, jnp.where((w < 0) & (w >= -cap), -lam, 0))
+    return left + broken, right + broken
 
 
 def support(w: Float[Array, "..."], lam, cap) -> Array:

@@ -14,7 +14,7 @@ from .. import _tree
 from .._dtypes import cast, is_concrete, is_number, is_penalised_leaf
 from ._arithmetic import check_numbers, zeros
 from ._base import Penalty, PyTree, Strength, UnknownOperation, static
-from ._place import Wrapper
+from ._place import Wrapper, forgiving_conjugate, largest, settled
 
 
 class Rescaled(Wrapper):
@@ -41,12 +41,14 @@ class Rescaled(Wrapper):
         return leaves, _tree.broadcast_prefix(self.factor, params, "factor", own_leaf=True), treedef
 
     def _map(self, function: Callable[..., Any], params: PyTree, exempt: Callable[[Any], Any] = lambda leaf: leaf) -> PyTree:
-        """``function(leaf, factor)`` on floating-point leaves that have a factor."""
+        """``function(leaf, factor)`` on floating-point leaves; those without a factor stay as they are."""
         leaves, factors, treedef = self._factors(params)
         out = []
         for w, d in zip(leaves, factors, strict=True):
-            own = is_penalised_leaf(w) and d is not None
-            out.append(function(jnp.asarray(w), cast(d, jnp.asarray(w))) if own else exempt(w))
+            if not is_penalised_leaf(w):
+                out.append(exempt(w))
+            else:  # no factor is a factor of 1
+                out.append(jnp.asarray(w) if d is None else function(jnp.asarray(w), cast(d, jnp.asarray(w))))
         return jax.tree.unflatten(treedef, out)
 
     def _moved(self, params: PyTree) -> PyTree:
@@ -114,9 +116,8 @@ class Rescaled(Wrapper):
         return self.penalty.covers(params)
 
     def reference(self) -> Any:
-        if self.penalty.reference() is None:
-            return None
-        return jax.tree.map(lambda r: jnp.asarray(r) / self.factor, self.penalty.reference())
+        center = self.penalty.reference()
+        return None if center is None else _tree.combine(center, self.factor, lambda r, d: jnp.asarray(r) / d, "factor")
 
     def terms(self) -> tuple[Penalty, ...]:
         return (self,)
@@ -153,8 +154,21 @@ class Rotated(Wrapper):
             if not error <= 32 * max(len(q), 1) * eps:
                 raise ValueError(f"rotate: the matrix must be orthogonal, but QᵀQ differs from the identity by {error:.1e}")
 
-    def _to(self, params: PyTree) -> PyTree:
+    def _turned(self, params: PyTree) -> PyTree:
         return self.functions[0](params) if self.matrix is None else self._multiply(params, jnp.asarray(self.matrix))
+
+    def _to(self, params: PyTree) -> PyTree:
+        """Qw, in which what is rounding beside the largest number counts as the 0 that a prox may have put there."""
+        turned, size = self._turned(params), largest(params)
+
+        def rounded(w: Any) -> Any:
+            if not is_penalised_leaf(w):
+                return w
+            w = jnp.asarray(w)
+            noise = 16 * jnp.finfo(w.dtype).eps * cast(size, w)
+            return w - jax.lax.stop_gradient(jnp.where(jnp.abs(w) <= noise, w, 0))
+
+        return jax.tree.map(rounded, turned)
 
     def _back(self, params: PyTree) -> PyTree:
         return self.functions[1](params) if self.matrix is None else self._multiply(params, jnp.asarray(self.matrix).T)
@@ -184,13 +198,13 @@ class Rotated(Wrapper):
         return self._back(self.penalty.prox(self._to(params), step))
 
     def subdiff_distance(self, params: PyTree, grad: PyTree) -> Scalar:
-        return self.penalty.subdiff_distance(self._to(params), self._to(grad))
+        return self.penalty.subdiff_distance(settled(self.penalty, self._to(params), largest(params)), self._turned(grad))
 
     def lambda_max(self, grad_at_zero: PyTree) -> Scalar:
-        return self.penalty.lambda_max(self._to(grad_at_zero))
+        return self.penalty.lambda_max(self._turned(grad_at_zero))
 
     def conjugate(self, dual: PyTree) -> Scalar:
-        return self.penalty.conjugate(self._to(dual))
+        return forgiving_conjugate(self.penalty, self._turned(dual), 64)
 
     def reference(self) -> Any:
         return None if self.penalty.reference() is None else self._back(self.penalty.reference())

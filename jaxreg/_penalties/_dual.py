@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Scalar
 
-from .._dtypes import accumulator, cast, is_concrete, is_penalised_leaf
+from .._dtypes import cast, is_concrete, is_penalised_leaf
 from ._arithmetic import check_numbers, coefficient, number
 from ._base import Penalty, PyTree, Strength, UnknownOperation
+from ._place import forgiving_conjugate
 
 
 class Dual(Penalty):
@@ -49,11 +50,7 @@ class Dual(Penalty):
 
     def __call__(self, params: PyTree) -> Scalar:
         # What prox puts on the edge of the domain lies a rounding of v outside: inside means within 1024 ε, for v a thousand times as far.
-        def inward(u: Any) -> Any:
-            return accumulator(jnp.asarray(u)) * (1 - 1024 * jnp.finfo(jnp.asarray(u).dtype).eps) if is_penalised_leaf(u) else u
-
-        value = self.penalty.conjugate(params)
-        value = jnp.where(jnp.isposinf(value), self.penalty.conjugate(jax.tree.map(inward, params)), value)
+        value = forgiving_conjugate(self.penalty, params, 1024)
         # 0·inf: a constraint stays one, whatever the factor.
         return jnp.where(jnp.isposinf(value), value, self.scale * jnp.where(jnp.isposinf(value), 0, value))
 

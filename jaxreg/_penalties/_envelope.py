@@ -145,6 +145,13 @@ class Envelope(Penalty):
     def covers(self, params: PyTree) -> PyTree:
         return self.penalty.covers(params)
 
+    def reference(self) -> Any:
+        return self.penalty.reference()
+
+    def lambda_max(self, grad_at_zero: PyTree) -> Scalar:
+        # Where the penalty shrinks towards another point its own refusal says so.
+        return self.penalty.lambda_max(grad_at_zero) if self.reference() is not None else super().lambda_max(grad_at_zero)
+
     def scaled(self, factor: Strength) -> Penalty:
         return self._with(scale=factor * self.scale)
 

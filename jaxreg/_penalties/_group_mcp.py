@@ -48,7 +48,7 @@ class GroupMCP(GroupKnee):
     single = MCP
     weak_convexity = MCP.weak_convexity  # that of a function of the norm is the function's own
     about = About(
-        equation="Σ_g MCP(‖w_g‖₂; lam·weight_g, gamma)",
+        equation="scale·Σ_g MCP(‖w_g‖₂; lam·weight_g, gamma)",
         domain="lam ≥ 0, gamma > 0, weight_g ≥ 0",
         cost="O(n)",
         also="grpreg, skglm",

@@ -48,7 +48,7 @@ class GroupSCAD(GroupKnee):
     single = SCAD
     weak_convexity = SCAD.weak_convexity  # that of a function of the norm is the function's own
     about = About(
-        equation="Σ_g SCAD(‖w_g‖₂; lam·weight_g, a)",
+        equation="scale·Σ_g SCAD(‖w_g‖₂; lam·weight_g, a)",
         domain="lam ≥ 0, a > 2, weight_g ≥ 0",
         cost="O(n)",
         also="grpreg, skglm",

@@ -16,8 +16,16 @@ from ._base import Penalty, Strength
 from ._separable import Separable
 
 
+def slack(w: Float[Array, "..."], end: Any) -> Any:
+    """What rounding may add to a number that was set to the end and then moved or scaled, as ``around`` and ``rescale`` do."""
+    finite = jnp.where(jnp.isfinite(end), end, 0)
+    return 64 * jnp.finfo(w.dtype).eps * jnp.abs(finite)
+
+
 def value(w: Float[Array, "..."], lower, upper) -> Float[Array, "..."]:
-    return jnp.where((lower <= w) & (w <= upper), 0.0, jnp.where(jnp.isnan(w), jnp.nan, jnp.inf)).astype(w.dtype)
+    """Inside means to 64 ε of an end."""
+    inside = (lower - slack(w, lower) <= w) & (w <= upper + slack(w, upper))
+    return jnp.where(inside, 0.0, jnp.where(jnp.isnan(w), jnp.nan, jnp.inf)).astype(w.dtype)
 
 
 def grad(w: Float[Array, "..."], lower, upper) -> Float[Array, "..."]:
@@ -33,14 +41,14 @@ def prox(w: Float[Array, "..."], step, lower, upper) -> Float[Array, "..."]:
 
 def subdifferential(w: Float[Array, "..."], lower, upper) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
     """The normal cone: {0} inside, a ray at an end, nothing (an empty interval) outside."""
-    outside = (w < lower) | (w > upper) | jnp.isnan(w)
-    down = jnp.where(w == lower, -jnp.inf, 0.0)
-    up = jnp.where(w == upper, jnp.inf, 0.0)
+    outside = (w < lower - slack(w, lower)) | (w > upper + slack(w, upper)) | jnp.isnan(w)
+    down = jnp.where(w <= lower + slack(w, lower), -jnp.inf, 0.0)
+    up = jnp.where(w >= upper - slack(w, upper), jnp.inf, 0.0)
     return jnp.where(outside, jnp.inf, down).astype(w.dtype), jnp.where(outside, -jnp.inf, up).astype(w.dtype)
 
 
 def support(w: Float[Array, "..."], lower, upper) -> Array:
-    return (lower < w) & (w < upper)
+    return (lower + slack(w, lower) < w) & (w < upper - slack(w, upper))
 
 
 def conjugate(u: Float[Array, "..."], lower, upper) -> Float[Array, "..."]:

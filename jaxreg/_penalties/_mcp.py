@@ -31,7 +31,7 @@ def shrink(m: Float[Array, "..."], step, lam, gamma, scale) -> Float[Array, "...
 
 
 class MCP(Knee):
-    """Minimax concave penalty: ``Σ lam·|w| − w²/(2·gamma)`` up to ``|w| = gamma·lam``, constant ``½·gamma·lam²`` beyond.
+    """Minimax concave penalty: ``scale·Σ f(w)``, ``f = lam·|w| − w²/(2·gamma)`` up to ``|w| = gamma·lam``, ``½·gamma·lam²`` beyond.
 
     It selects like L1 and leaves large weights unbiased: its slope falls from ``lam`` at zero to 0 at ``gamma·lam``. On a path λ takes
     the place of ``lam`` (``at``), for ``c·MCP(w; lam)`` is another function than ``MCP(w; c·lam)``; ``c * MCP(…)`` is the former.
@@ -58,7 +58,7 @@ class MCP(Knee):
     gamma: Strength = 3.0
     scale: Strength = 1.0
     about = About(
-        equation="scale·Σ lam·|w| − w²/(2·gamma) up to |w| = gamma·lam, ½·gamma·lam² beyond",
+        equation="scale·Σ f(w), f = lam·|w| − w²/(2·gamma) up to |w| = gamma·lam, ½·gamma·lam² beyond",
         domain="lam ≥ 0, gamma > 0, scale ≥ 0",
         cost="O(n)",
         also="skglm, ncvreg",

@@ -10,9 +10,41 @@ import numpy as np
 from jaxtyping import Scalar
 
 from .. import _tree
-from .._dtypes import cast, is_penalised_leaf
+from .._dtypes import accumulator, cast, is_penalised_leaf
 from ._arithmetic import norm, total, zero_or_inf, zeros
 from ._base import Penalty, PyTree, Strength, UnknownOperation, static
+
+
+def largest(params: PyTree) -> Any:
+    """The largest magnitude of all floating-point leaves; 0 for none."""
+    return jnp.max(
+        jnp.stack([jnp.zeros(()), *(jnp.max(jnp.abs(jnp.asarray(w)), initial=0) for w in jax.tree.leaves(params) if is_penalised_leaf(w))])
+    )
+
+
+def settled(penalty: Penalty, point: PyTree, size: Any) -> PyTree:
+    """A point moved by rounding of numbers of that size, with the ties and zeros that a prox had given it.
+
+    One prox step more, so short that nothing moves by more than 256 roundings, joins what belongs together.
+    """
+    if penalty.smooth or not penalty.finite:
+        return point
+    try:
+        steep = largest(penalty.grad(point))
+        eps = max((float(jnp.finfo(jnp.asarray(w).dtype).eps) for w in jax.tree.leaves(point) if is_penalised_leaf(w)), default=0.0)
+        return penalty.prox(point, jnp.where(steep > 0, 256 * eps * size / jnp.where(steep > 0, steep, 1), 0))
+    except UnknownOperation:
+        return point
+
+
+def forgiving_conjugate(penalty: Penalty, dual: PyTree, roundings: int) -> Scalar:
+    """The conjugate, also where it is infinite only because rounding put the point outside of its domain."""
+
+    def inward(u: Any) -> Any:
+        return accumulator(jnp.asarray(u)) * (1 - roundings * jnp.finfo(jnp.asarray(u).dtype).eps) if is_penalised_leaf(u) else u
+
+    value = penalty.conjugate(dual)
+    return jnp.where(jnp.isposinf(value), penalty.conjugate(jax.tree.map(inward, dual)), value)
 
 
 class Wrapper(Penalty):
@@ -126,10 +158,19 @@ class On(Wrapper):
         return f"{self.penalty!r}.on({self.where!r})"
 
 
+def around(penalty: Penalty, reference: Any) -> Penalty:
+    """``penalty(params − reference)``, with one reference for what is moved twice."""
+    if isinstance(penalty, Around):
+        return Around(penalty.penalty, _tree.combine(penalty.center, reference, lambda a, b: jnp.asarray(a) + b, "reference"))
+    return Around(penalty, reference)
+
+
 class Around(Wrapper):
     """``penalty(params − reference)``; made by ``penalty.around(reference)``. The reference is data, not structure."""
 
     center: Any = None
+
+    cone = False  # it starts at the reference
 
     def _difference(self, params: PyTree) -> PyTree:
         return self._combine(params, lambda w, r: w - r)
@@ -162,7 +203,8 @@ class Around(Wrapper):
         return self.penalty.subdifferential(self._difference(params))
 
     def subdiff_distance(self, params: PyTree, grad: PyTree) -> Scalar:
-        return self.penalty.subdiff_distance(self._difference(params), grad)
+        size = jnp.maximum(largest(params), largest(self._difference(params)))
+        return self.penalty.subdiff_distance(settled(self.penalty, self._difference(params), size), grad)
 
     def _relax(self, params: PyTree, residual: PyTree) -> PyTree:
         return self.penalty._relax(self._difference(params), residual)
@@ -189,7 +231,8 @@ class Around(Wrapper):
         return self.penalty.covers(params)
 
     def reference(self) -> Any:
-        return self.center
+        inner = self.penalty.reference()
+        return self.center if inner is None else _tree.combine(inner, self.center, lambda a, b: jnp.asarray(a) + b, "reference")
 
     def formula(self, prefix: str = "", w: str = "w") -> str:
         return self.penalty.formula(prefix, f"({w} − {w}₀)")

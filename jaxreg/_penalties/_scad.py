@@ -60,7 +60,7 @@ class SCAD(Knee):
     a: Strength = 3.7
     scale: Strength = 1.0
     about = About(
-        equation="scale·Σ lam·|w| up to |w| = lam, lam·|w| − (|w| − lam)²/(2(a − 1)) up to a·lam, ½(a + 1)·lam² beyond",
+        equation="scale·Σ f(w), f = lam·|w| up to |w| = lam, lam·|w| − (|w| − lam)²/(2(a − 1)) up to a·lam, ½(a + 1)·lam² beyond",
         domain="lam ≥ 0, a > 2, scale ≥ 0",
         cost="O(n)",
         also="skglm, ncvreg, PyProximal",

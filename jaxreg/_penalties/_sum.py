@@ -80,7 +80,7 @@ class Sum(Penalty):
 
     def subdifferential(self, params: PyTree) -> tuple[PyTree, PyTree]:
         bounds = [p.subdifferential(params) for p in self.summands]
-        # An empty interval is (+inf, −inf); its sum with a ray must stay empty, never become inf − inf.
+        # Outside a domain it is (+inf, −inf); the sum with a ray must stay empty, never become inf − inf.
         lower = self._fold([b[0] for b in bounds], lambda a, b: jnp.where((a == jnp.inf) | (b == jnp.inf), jnp.inf, a + b))
         upper = self._fold([b[1] for b in bounds], lambda a, b: jnp.where((a == -jnp.inf) | (b == -jnp.inf), -jnp.inf, a + b))
         return lower, upper
@@ -239,6 +239,9 @@ def _known(first: Penalty, second: Penalty, params: PyTree) -> bool:
     """Whether prox_second ∘ prox_first is the prox of the sum on shared leaves (``first`` comes first in _order)."""
     roles = (first.role, second.role)
     if first.role == "levels":
+        center = first.reference()
+        if center is not None and not (is_number(center) and np.ndim(center) == 0):
+            return False  # away from levels
         both = zip(jax.tree.leaves(first.covers(params)), jax.tree.leaves(second.covers(params)), strict=True)
         return second.convex and second.separable and _alike(second) and all(b or not a for a, b in both)
     if first.role == "folded":
@@ -253,13 +256,9 @@ def _known(first: Penalty, second: Penalty, params: PyTree) -> bool:
 
 def _alike(term: Any) -> bool:
     """Whether a separable term is one function of one number: every strength, bound and centre is a single number."""
-    while isinstance(term, Wrapper):
-        if isinstance(term, Around) and not (is_number(term.center) and np.ndim(term.center) == 0):
-            return False
-        if any(np.ndim(x) for x in jax.tree.leaves(term)):
-            return False
-        term = term.penalty
-    return all(is_number(getattr(term, f.name)) and np.ndim(getattr(term, f.name)) == 0 for f in _fields(term))
+    own = [getattr(term, f.name) for f in _fields(term) if f.name != "penalty" and not f.metadata.get("static")]
+    single = all(is_number(x) and np.ndim(x) == 0 for x in own)
+    return single and (_alike(term.penalty) if isinstance(term, Wrapper) else True)
 
 
 def _overlap(first: Penalty, second: Penalty, params: PyTree) -> bool:

@@ -1,0 +1,143 @@
+"""What moving, scaling, turning and adding may do to a penalty: centres, ties and ends that rounding must not lose."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxreg
+from jaxreg import (
+    L1,
+    SLOPE,
+    Box,
+    CappedL1,
+    FusedLasso,
+    GroupLasso,
+    L1Ball,
+    LInf,
+    LInfBall,
+    NonNegative,
+    Simplex,
+    TrendFilter,
+    UnknownOperation,
+)
+
+TURN = np.linalg.qr(np.cos(np.arange(16.0).reshape(4, 4) ** 2))[0]
+CENTER = np.array([0.1, 0.7, 1.3, -0.3])
+V = np.array([1.0, 3.0, -2.0, 0.5])
+
+MOVED = {
+    "fused around": lambda: FusedLasso(1.0).around(CENTER),
+    "trend around": lambda: TrendFilter(2.0).around(CENTER),
+    "linf around": lambda: LInf(0.7).around(CENTER),
+    "box around": lambda: Box(-0.5, 0.3).around(CENTER),
+    "box rescaled": lambda: Box(-0.5, 0.3).rescale(np.array([1.7, -0.3, 0.9, 2.0])),
+    "ball rescaled": lambda: LInfBall(0.3).rescale(np.array([1.7, -0.3, 0.9, 2.0])),
+    "l1 turned": lambda: L1(0.5).rotate(TURN),
+    "groups turned": lambda: GroupLasso(0.5, groups=[0, 0, 1, 1]).rotate(TURN),
+    "slope turned": lambda: SLOPE.oscar(4, lam=0.3).rotate(TURN),
+    "fused turned": lambda: FusedLasso(0.7).rotate(TURN),
+    "ball turned": lambda: L1Ball(1.0).rotate(TURN),
+    "box turned": lambda: Box(-0.5, 0.3).rotate(TURN),
+}
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_a_prox_is_stationary_and_inside(x64, name):
+    """``v − prox(v)`` is a subgradient at the prox, to some roundings of v, though ties and ends were moved."""
+    p = MOVED[name]()
+    for v in np.random.default_rng(0).normal(size=(20, 4)) * 3:
+        z = p.prox(jnp.asarray(v))
+        assert float(p.subdiff_distance(z, z - v)) < 1e-12
+        assert p.finite or float(p(z)) == 0
+
+
+@pytest.mark.parametrize("name", ["fused around", "l1 turned", "box turned"])
+def test_solvers_stop(x64, name):
+    found = jaxreg.solve(lambda w: jnp.sum((w - V) ** 2) / 2, MOVED[name](), jnp.zeros(4))
+    assert found.converged
+    np.testing.assert_allclose(found.params, MOVED[name]().prox(jnp.asarray(V)), atol=1e-7)  # the solver's tolerance
+
+
+@pytest.mark.parametrize("name", ["box around", "box rescaled", "ball rescaled"])
+def test_projections_are_inside_in_float32(name):
+    p = MOVED[name]()
+    for v in np.random.default_rng(1).normal(size=(60, 4)).astype(np.float32):
+        assert float(p(p.prox(jnp.asarray(v)))) == 0
+    assert np.isinf(float(Box(-0.5, 0.3)(jnp.float32(0.3001))))
+
+
+def test_numbers_that_rounding_left_of_zero_are_not_counted(x64):
+    z = L1(1.0).rotate(TURN).prox(jnp.asarray(V))
+    inner = TURN @ z
+    assert float(jaxreg.L0(1.0).rotate(TURN)(z)) == np.sum(np.abs(inner) > 1e-12) < 4
+    # The derivative is that of the map all the same.
+    smooth = jaxreg.Huber(0.7, delta=0.4).rotate(TURN)
+    np.testing.assert_allclose(jax.jacfwd(smooth.grad)(jnp.zeros(4)), 0.7 * np.eye(4), atol=1e-14)
+
+
+def test_differences_about_a_slope_have_no_joint_prox():
+    for term in (FusedLasso(1.0), jaxreg.TotalVariation(1.0, isotropic=False)):
+        with pytest.raises(UnknownOperation):
+            (term.around(np.array([[0.0, 5.0], [0.0, 0.0]])) + L1(0.7)).prox(jnp.ones((2, 2)))
+    one = (FusedLasso(1.0).around(2.0) + L1(0.7)).prox(jnp.asarray(V))  # about a level it is the plain one
+    np.testing.assert_allclose(one, (FusedLasso(1.0) + L1(0.7)).prox(jnp.asarray(V)), rtol=1e-6)
+
+
+def test_a_factor_for_each_leaf_is_not_alike():
+    params = {"a": jnp.ones(2), "b": jnp.ones(2)}
+    with pytest.raises(UnknownOperation):
+        (FusedLasso(1.0, axis=None) + L1(1.0).rescale({"a": 1.0, "b": 3.0})).prox(params)
+
+
+def test_two_centers_add_up():
+    a, b = np.array([1.0, 0, 0, 0]), np.array([0, 1.0, 0, 0])
+    moved = L1(1.0).around(a).around(b)
+    np.testing.assert_array_equal(moved.reference(), a + b)
+    np.testing.assert_array_equal(L1(1.0).around(a).on("**").around(b).reference(), a + b)
+    assert jax.tree.map(float, L1(1.0).around({"x": 1.0}).around(2.0).reference()) == {"x": 3.0}
+    with pytest.raises(UnknownOperation):
+        (moved + GroupLasso(1.0, groups=[0, 0, 1, 1]).around(b).on(True)).prox(jnp.asarray(V))
+    with pytest.raises(ValueError, match="reference"):
+        L1(1.0).around({"x": 1.0}).around({"y": 1.0})
+
+
+@pytest.mark.parametrize("p", [Box(1.0, 2.0).envelope(1.0), Simplex().envelope(0.5)])
+def test_an_envelope_that_is_steep_at_zero_has_no_lambda_max(p):
+    assert float(p.lambda_max(jnp.array([0.5, 0.7, 0.0]))) == np.inf
+
+
+def test_an_envelope_about_a_reference_has_no_lambda_max():
+    with pytest.raises(UnknownOperation, match="reference"):
+        L1().around(1.0).envelope(0.5).lambda_max(jnp.ones(2))
+
+
+def test_a_corner_that_points_upwards_may_be_outweighed():
+    """The slopes at 1 of min(|w|, 1) are 1 and 0; those of 2|w − 1| are −2 and 2, of an end of an interval 0 and ∞."""
+    one = jnp.ones(1)
+    assert float((CappedL1(1.0, cap=1.0) + L1(2.0).around(1.0)).subdiff_distance(one, jnp.zeros(1))) == 0
+    assert float((CappedL1(1.0, cap=1.0) + Box(-1.0, 1.0)).subdiff_distance(one, -2 * one)) == 0
+    assert np.isinf(float(CappedL1(1.0, cap=1.0).subdiff_distance(one, -0.5 * one)))
+
+
+def test_no_factor_is_a_factor_of_one():
+    p, w = L1(1.0).rescale({"a": 2.0, "b": None}), {"a": jnp.array([1.0, 0.0]), "b": jnp.array([1.0, 0.0])}
+    lower, upper = p.subdifferential(w)
+    assert lower["b"].tolist() == [1, -1]
+    assert upper["b"].tolist() == [1, 1]
+    assert lower["a"].tolist() == [2, -2]
+    centers = L1().around(1.0).rescale({"a": 2.0, "b": 4.0}).reference()
+    assert jax.tree.map(float, centers) == {"a": 0.5, "b": 0.25}
+
+
+@pytest.mark.parametrize("size", [1.0, 1e3])
+def test_a_dual_is_finite_at_its_own_prox(x64, size):
+    p = FusedLasso(0.6).dual()
+    for v in np.random.default_rng(0).normal(size=(10, 4)) * size:
+        assert float(p(p.prox(jnp.asarray(v)))) == 0
+    assert np.isinf(float(p(jnp.array([0.1, 0.0, 0.0, 0.0]))))  # no sum of differences
+
+
+def test_a_moved_cone_is_none():
+    assert NonNegative().cone
+    assert not NonNegative().around(0.5).cone
