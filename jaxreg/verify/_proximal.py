@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ from . import _tolerances as tolerances
 from ._report import Finding, worst
 from ._search import box_minimum, grid_around, line_minimum
 from ._sets import projection_against_sample
-from ._subject import STEPS, Subject, batched
+from ._subject import LONG_STEPS, STEPS, Subject, batched
 
 Values = Callable[[np.ndarray], np.ndarray]  # of vectors in an array (…, n)
 
@@ -23,8 +24,14 @@ Values = Callable[[np.ndarray], np.ndarray]  # of vectors in an array (…, n)
 def asked(s: Subject) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points, steps and the proxes claimed for them."""
     points = s.sweep if s.separable_oracle else np.concatenate([s.sweep[4:60:9], s.scattered[6:9], s.masked[:4]])
-    v = np.repeat(points, len(STEPS), axis=0)
-    steps = np.tile(STEPS, len(points))
+    v, steps = np.repeat(points, len(STEPS), axis=0), np.tile(STEPS, len(points))
+    # The long steps at all sizes, the short ones at the largest; of a search over all numbers at once, which is dear, three.
+    if s.separable_oracle:
+        more = [(s.far_sweep, t) for t in LONG_STEPS] + [(s.far_sweep[-5:], t) for t in STEPS]
+    else:
+        more = [(s.far_sweep[8:9], LONG_STEPS[0]), (s.far_sweep[-3:-2], LONG_STEPS[1]), (s.far_sweep[-3:-2], STEPS[1])]
+    v = np.concatenate([v, *[far for far, _ in more]])
+    steps = np.concatenate([steps, *[np.full(len(far), t) for far, t in more]])
     return v, steps, s.prox(v, steps)
 
 
@@ -148,10 +155,13 @@ def prox_in_float32(s: Subject) -> Finding:
 
 
 def prox_derivatives(s: Subject) -> Finding:
-    """The prox's forward derivatives, with respect to the point and to a factor on λ, against central differences, away from kinks; and
-    reverse mode against forward mode everywhere, kinks included."""
+    """The prox's derivatives with respect to the point and to a factor on λ.
+
+    Forward mode against central differences, away from kinks; reverse mode against forward mode everywhere, kinks included; and where the
+    factor is 0, on the edge of its range, against what must be: the identity, less step times the penalty's gradient.
+    """
     v, steps, _ = asked(s)
-    v, steps = v[:: max(1, len(v) // 120)], steps[:: max(1, len(v) // 120)]
+    v, steps = v[:: max(1, len(v) // 180)], steps[:: max(1, len(v) // 180)]
     along, pull = s.normal(len(v)), s.normal(len(v))
     size = np.maximum(1, np.abs(v).max(axis=1))
 
@@ -161,15 +171,16 @@ def prox_derivatives(s: Subject) -> Finding:
     one, h = np.ones(len(v)), tolerances.DIFFERENCE_STEP
     run = batched(prox)
 
-    def forward(x: Any, t: Any, dx: Any, dc: Any) -> Any:
-        return jax.jvp(lambda y, c: prox(y, c, t), (x, jnp.ones(())), (dx, dc))[1]
+    def forward(x: Any, factor: Any, t: Any, dx: Any, dc: Any) -> Any:
+        return jax.jvp(lambda y, c: prox(y, c, t), (x, factor), (dx, dc))[1]
 
     def backward(x: Any, t: Any, u: Any) -> Any:
         return jax.vjp(lambda y, c: prox(y, c, t), x, jnp.ones(()))[1](u)
 
     derivative, errors, smooth = batched(forward), [], []
     center = run(v, one, steps)
-    asides = [v + h * size[:, None] * s.normal(len(v)) for _ in range(3)]
+    # The last lies further off than the differences reach, where they stay on one side of what they straddle at v.
+    asides = [v + far * h * size[:, None] * s.normal(len(v)) for far in (1, 1, 1, 4)]
     for dx, dc in ((along * size[:, None], 0 * one), (0 * along, one)):
 
         def slopes(x: np.ndarray, dx: np.ndarray = dx, dc: np.ndarray = dc) -> np.ndarray:
@@ -181,16 +192,39 @@ def prox_derivatives(s: Subject) -> Finding:
         above, below = run(v + h * dx, one + h * dc, steps), run(v - h * dx, one - h * dc, steps)
         bends = [np.abs(above - 2 * center + below) / h, *[np.abs(slopes(aside) - slope) for aside in asides]]
         bend = np.max(bends, axis=(0, 2))
-        errors.append(np.abs(derivative(v, steps, dx, dc) - slope).max(axis=1) / scale / tolerances.DIFFERENCE)
+        errors.append(np.abs(derivative(v, one, steps, dx, dc) - slope).max(axis=1) / scale / tolerances.DIFFERENCE)
         smooth.append(bend <= tolerances.BEND * scale)
     pulled, by_factor = batched(backward)(v, steps, pull)
-    pushed = derivative(v, steps, along, one)
+    pushed = derivative(v, one, steps, along, one)
     both = np.sum(pulled * along, axis=1) + by_factor, np.sum(pull * pushed, axis=1)
     scale = np.maximum(1, np.linalg.norm(pull, axis=1) * np.linalg.norm(pushed, axis=1))
     errors.append(np.abs(both[0] - both[1]) / scale / tolerances.FORMULA)
     smooth.append(np.ones(len(v), bool))
     kinds = ("differences in v", "differences in λ", "reverse mode")
-    return worst(np.stack(errors), 1.0, lambda k, i: f"{kinds[k]}: v = {s.at(v[i])}, step {steps[i]:g}", np.stack(smooth))
+    found = worst(np.stack(errors), 1.0, lambda k, i: f"{kinds[k]}: v = {s.at(v[i])}, step {steps[i]:g}", np.stack(smooth))
+    return max(found, _derivatives_at_zero(s, derivative), key=lambda f: f.error) if s.p.finite else found
+
+
+def _derivatives_at_zero(s: Subject, derivative: Callable[..., np.ndarray]) -> Finding:
+    """The forward derivatives at a factor of 0: in v everywhere, for the prox is the identity; in λ at random points.
+
+    There p is differentiable, or ``support`` says where it is not.
+    """
+    random = np.concatenate([s.scattered[:-1], s.far])
+    points = np.concatenate([random, s.masked])
+    v, steps = np.repeat(points, 2, axis=0), np.tile([0.5, 3.0], len(points))
+    along, zero, one = s.normal(len(v)), np.zeros(len(v)), np.ones(len(v))
+    gradient = steps[:, None] * s.grad(v)
+    in_v = np.abs(derivative(v, zero, steps, along, zero) - along)
+    in_lam = np.abs(derivative(v, zero, steps, 0 * along, one) + gradient)
+    smooth = np.broadcast_to((np.arange(len(v)) < 2 * len(random))[:, None], v.shape)
+    with contextlib.suppress(UnknownOperation):
+        smooth = smooth & s.support(v)
+    # A prox is worked out to a rounding of its point, and an envelope's gradient is a difference of two such.
+    scale = np.maximum(1, np.abs(np.concatenate([v, along, gradient], axis=1)).max(axis=1))[:, None] * tolerances.FORMULA
+    kinds = ("in v", "in λ")
+    mask = np.stack([np.ones(v.shape, bool), smooth])
+    return worst(np.stack([in_v, in_lam]) / scale, 1.0, lambda k, i, j: f"{kinds[k]}, at λ = 0: {s.at(v[i], j)}, step {steps[i]:g}", mask)
 
 
 def prox_in_a_diagonal_metric(s: Subject) -> Finding:

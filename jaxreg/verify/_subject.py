@@ -20,6 +20,8 @@ _BATCH, _LARGE = 1024, 2**16
 Definition = Callable[[np.ndarray], np.ndarray]
 
 STEPS = np.array([1e-2, 0.5, 3.0])
+# Of non-convex penalties the prox has another formula from some step on.
+LONG_STEPS = np.array([30.0, 1e3])
 
 
 def title(p: Penalty) -> str:
@@ -27,11 +29,15 @@ def title(p: Penalty) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
+def parts(p: Any) -> tuple[Penalty, ...]:
+    """The penalties that a sum, a place, a map, an envelope or a dual is made of."""
+    return getattr(p, "summands", None) or ((p.penalty,) if isinstance(getattr(p, "penalty", None), Penalty) else ())
+
+
 def has_derived_gradient(p: Any) -> bool:
     """Whether autodiff stands behind ``p.grad``, so that comparing the two would be a tautology."""
-    parts = getattr(p, "summands", None) or ((p.penalty,) if isinstance(getattr(p, "penalty", None), Penalty) else ())
-    if parts:
-        return any(has_derived_gradient(part) for part in parts)
+    if parts(p):
+        return any(has_derived_gradient(part) for part in parts(p))
     if isinstance(p, Separable) and type(p).grad is Separable.grad:
         # Bound class methods are made anew at every access; what is stored on the classes is what can be compared.
         owner = next(c for c in type(p).__mro__ if "leaf_grad" in vars(c))
@@ -154,6 +160,11 @@ class Subject:
         return np.concatenate([*scales, np.abs(self.normal(4)), self.flat.vector[None]])
 
     @functools.cached_property
+    def far(self) -> np.ndarray:
+        """Points of two sizes beyond all that a formula's branches are usually written for."""
+        return np.concatenate([self.normal(3, scale) for scale in (1e3, 1e6)])
+
+    @functools.cached_property
     def masked(self) -> np.ndarray:
         """Zero, and points with some numbers zero: each subset of up to four, else each leaf, each number and some draws."""
         if self.n <= 4:
@@ -203,6 +214,14 @@ class Subject:
         sizes = np.concatenate([np.linspace(0.1, 6.0, 60), np.geomspace(1e-3, 60.0, 12)])
         pattern = np.resize([1.0, -0.83, 0.61, -0.37], self.n)
         return np.concatenate([sizes[:, None] * pattern, self.scattered, self.masked[:8]])
+
+    @functools.cached_property
+    def far_sweep(self) -> np.ndarray:
+        """A coarser sweep of magnitudes to where the longest step's thresholds lie, and one far beyond."""
+        pattern = np.resize([1.0, -0.83, 0.61, -0.37], self.n)
+        sizes = np.append(np.geomspace(0.5, 2e3, 24), 1e6)
+        # What is worked out from another prox, at a far point, ends a rounding of that point outside its domain.
+        return (sizes if self.p.finite or not parts(self.p) else sizes[sizes < 100])[:, None] * pattern
 
     def at(self, x: np.ndarray, j: int | None = None) -> str:
         """A point, and one of its coordinates, in words."""
