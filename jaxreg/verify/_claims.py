@@ -159,10 +159,10 @@ def joint_prox_against_oracle(s: Subject) -> Finding:
         raise why
     run = batched(lambda x, step: jnp.stack([s.flat.flat(joint.prox(s.tree(x), step)) for _, joint in known]))
     if s.separable_oracle:
-        points = np.concatenate([s.sweep[[4, 13, 31, 58]], s.scattered[[6, 12]]])
+        points = np.concatenate([s.sweep[[2, 4, 9, 13, 22, 31, 44, 58]], s.scattered[[0, 6, 7, 12]]])
         v, steps = np.repeat(points, 2, axis=0), np.tile([0.5, 3.0], len(points))
     else:
-        v, steps = np.concatenate([s.sweep[[13, 31]], s.scattered[[6]]]), np.array([0.5, 3.0, 0.5])
+        v, steps = np.concatenate([s.sweep[[13, 22, 31]], s.scattered[[6, 7]]]), np.array([0.5, 0.5, 3.0, 0.5, 3.0])
     proxes = run(v, steps)
     found = []
     for k, (q, _) in enumerate(known):

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._dtypes import x64_scope
 from .._penalties import Penalty
 from . import _claims as claims
+from . import _denials as denials
 from . import _derivatives as derivatives
 from . import _duality as duality
 from . import _proximal as proximal
 from . import _sets as sets
 from ._report import Report, judge
-from ._subject import Definition, Subject, has_derived_gradient
+from ._subject import Definition, Subject, has_derived_gradient, parts
 
 
 def penalty(
@@ -31,7 +34,8 @@ def penalty(
     ``argmin_z ½‖z − v‖² + step·p(z)`` at several steps; the conjugate with a search of ``sup_w ⟨u, w⟩ − p(w)``; the
     subdifferential with one-sided slopes. The searches see nothing of the penalty but its value. What it claims for sums
     (``terms``, ``role``, ``cone``, ``covers``, ``free``) is held against values and against the prox of its sums with
-    ``L2``, ``L1`` and ``Box``. All in float64.
+    ``L2``, ``L1`` and ``Box``. What its class denies (``convex = False``, and so for ``smooth``, ``separable``, ``finite``) must be false
+    somewhere. All in float64.
 
     Args:
       p: any penalty, a user's own included.
@@ -112,6 +116,11 @@ def penalty(
             checks["conjugate vs numerical supremum"] = duality.conjugate_against_supremum
         else:
             checks["weakly convex"] = duality.weak_convexity_obeys_midpoints
+            # Of sums and of several strengths the modulus is a bound, and documented as one.
+            plain = not parts(p) and type(p).weak_convexity is not Penalty.weak_convexity
+            if plain and all(np.ndim(strength) == 0 for strength in jax.tree.leaves(p)):
+                checks["weak convexity is sharp"] = duality.weak_convexity_is_sharp
+        checks.update(denials.denials(s))
         checks = {"value": derivatives.value_is_defined, **checks}
         unknown = set(only or ()) - set(checks)
         if unknown:

@@ -55,7 +55,7 @@ LIMIT = 1e-9
 BEND = 1e-4
 
 # λ_max is tested this much above and below itself: above rounding, and below any mistake in a formula.
-ABOVE, BELOW = 1e-6, 1e-3
+ABOVE, BELOW = 1e-6, 1e-5
 
 # verify.gradient takes any function, whose third derivative may be some thousand times its gradient's scale.
 USER_AUTODIFF = 1e-9
