@@ -48,7 +48,8 @@ class L0(jaxreg.Separable):
 
     @staticmethod
     def leaf_prox(w, step, lam):
-        return jnp.where(jnp.abs(w) > jnp.sqrt(2 * lam * step), w, 0)
+        # Keeping and dropping cost the same at the threshold; without one zero is kept too, as the identity's derivative wants it.
+        return jnp.where(jnp.abs(w) >= jnp.sqrt(2 * lam * step), w, 0)
 
 
 class L0ThresholdedAtLam(L0):
@@ -192,6 +193,39 @@ PLANTED = [
 ]
 
 
+class HardAtTheKneeMCP(jaxreg.MCP):
+    """Right up to a step of gamma; beyond it the threshold is √(step·gamma)·lam."""
+
+    @staticmethod
+    def shrink(m, step, lam, gamma, scale):
+        return jnp.where(step < gamma, jaxreg.MCP.shrink(m, step, lam, gamma, scale), jnp.where(m > gamma * lam, m, 0))
+
+
+def leaf(right, **members):
+    return broken(right, **{f"leaf_{name}": staticmethod(function) for name, function in members.items()})
+
+
+# What is wrong only far off, at long steps, by a little, in a fact that is denied or at λ = 0.
+SUBTLE = [
+    (broken(jaxreg.L1, convex=False)(0.3), {"not convex"}),
+    (broken(jaxreg.L2, smooth=False)(0.7), {"not smooth"}),
+    (broken(jaxreg.L1, separable=False)(0.3), {"not separable"}),
+    (broken(jaxreg.L2, finite=False)(0.7), {"not finite"}),
+    (broken(jaxreg.SCAD, weak_convexity=lambda p: 5 * jaxreg.SCAD.weak_convexity(p))(0.5, a=2.8), {"weak convexity is sharp"}),
+    (broken(jaxreg.MCP, weak_convexity=lambda p: 5 * jaxreg.MCP.weak_convexity(p))(0.6, gamma=1.8), {"weak convexity is sharp"}),
+    (leaf(jaxreg.L1, conjugate=lambda u, lam: jnp.where(jnp.abs(u) <= 1.04 * lam, 0.0, jnp.inf))(0.3), {"conjugate vs numerical supremum"}),
+    (leaf(jaxreg.L1, conjugate=lambda u, lam: jnp.where(jnp.abs(u) <= 0.96 * lam, 0.0, jnp.inf))(0.3), {"conjugate vs numerical supremum"}),
+    (broken(jaxreg.L1, lambda_max=lambda p, g: 1.0009 * jaxreg.L1.lambda_max(p, g))(0.3), {"lambda_max"}),
+    (leaf(jaxreg.L1, prox=lambda w, step, lam: jnp.where(jnp.abs(w) > 200, w, soft(w, step * lam)))(0.3), {"prox vs global oracle"}),
+    (leaf(jaxreg.L1, prox=lambda w, step, lam: soft(w, step * lam + (jnp.abs(w) > 100)))(0.3), {"prox vs global oracle"}),
+    (leaf(jaxreg.L1, prox=lambda w, step, lam: soft(w, jnp.minimum(step, 4) * lam))(0.3), {"prox vs global oracle"}),
+    (HardAtTheKneeMCP(0.6, gamma=10.0), {"prox vs global oracle"}),
+    (leaf(jaxreg.L1, grad=lambda w, lam: lam * jnp.sign(w) * jnp.where(jnp.abs(w) > 500, 2, 1))(0.3), {"grad vs autodiff"}),
+    (leaf(jaxreg.L1, support=lambda w, lam: w > 0)(0.3), {"support"}),
+    (leaf(jaxreg.L1, prox=lambda w, step, lam: jnp.where(lam > 0, soft(w, step * lam), w))(0.3), {"prox derivatives"}),
+]
+
+
 def outside_the_ball(w):
     return np.maximum(np.sqrt((w**2).sum(-1)) - 1.3, 0)
 
@@ -227,6 +261,37 @@ def test_a_value_that_differs_from_its_definition_is_caught():
 def test_planted_error_is_caught(penalty, expected):
     report = verify.penalty(penalty, only=expected)
     assert failed(report) == expected, str(report)
+
+
+@pytest.mark.parametrize(("penalty", "expected"), SUBTLE, ids=lambda x: type(x).__name__)
+def test_subtle_error_is_caught(penalty, expected):
+    report = verify.penalty(penalty, only=expected)
+    assert failed(report) == expected, str(report)
+
+
+SPECIAL = [
+    (jaxreg.L1(0.0), {"not smooth"}),
+    (jaxreg.MCP(0.0), {"not convex", "not smooth", "weak convexity is sharp"}),
+    (jaxreg.ElasticNet(0.7, l1_ratio=0.0), {"not smooth"}),
+    (jaxreg.CappedL1(0.5, cap=1e9), {"not convex"}),
+    (jaxreg.SLOPE(0.6, weights=[1.0, 1.0, 1.0, 1.0]), {"not separable"}),
+    (jaxreg.GroupLasso(0.6, groups=[0, 1, 2, 3]), {"not separable"}),
+    (jaxreg.KSupport(0.7, k=4), {"not smooth", "not separable"}),
+    (jaxreg.SparseBall(4), {"not convex", "not separable", "not finite"}),
+    (jaxreg.Box(-jnp.inf, jnp.inf), {"not finite"}),
+]
+
+
+@pytest.mark.parametrize(("penalty", "only"), SPECIAL, ids=lambda x: type(x).__name__)
+def test_what_some_strengths_grant_a_class_may_deny(penalty, only):
+    report = verify.penalty(penalty, only=only)
+    assert report.ok, str(report)
+
+
+def test_what_is_made_of_others_may_deny():
+    for penalty in (jaxreg.L2(0.4).dual(), jaxreg.L2(0.4).rotate(np.eye(4)), jaxreg.L2(0.4).on("**")):
+        with pytest.raises(ValueError, match="only: no such property"):
+            verify.penalty(penalty, only=["not separable", "not finite"])
 
 
 def test_right_l0_passes_the_oracle_that_catches_the_wrong_one():
