@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 from PIL import Image
 
 import jaxreg
@@ -87,6 +88,30 @@ def test_verified(example):
     assert report.ok, "\n".join(map(str, report.failures))
     lacking = {row.property for row in report.rows if row.status == "not given"}
     assert lacking <= missing(example), lacking - missing(example)
+
+
+POINTS = np.array([[1.3, -2.1, 0.7, 3.1], [1.3, 1.3, -1.3, 0.4], [0.7, 0, -0.7, 0], [1, 0, 0, 1], [0, 2, 0, 0], [0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("example", [case for case in cases(quick=True) if case.values[0].penalty.finite])
+def test_derivatives_at_strength_zero(example, x64):
+    """``prox(v) = v − strength·g + …``: the identity in v, and g a subgradient, ``p′(v; e) >= ⟨g, e⟩`` in every direction e.
+
+    Where p is smooth that holds for e and −e, and g is its gradient. One-sided differences from the definition err by 1e-7·curvature.
+    """
+    flat, unravel = ravel_pytree(jax.tree.map(jnp.asarray, np.ones(4) if example.params is None else example.params))
+    n, h = flat.size, 1e-7
+
+    def prox(x):
+        return ravel_pytree(example.penalty.scaled(x[n]).prox(unravel(x[:n])))[0]
+
+    points = POINTS[:, :n]
+    both = jax.jit(jax.vmap(lambda x: (jax.jacfwd(prox)(x), jax.jacrev(prox)(x))))(jnp.pad(points, ((0, 0), (0, 1))))
+    e = np.concatenate([np.eye(n), -np.eye(n), np.random.default_rng(0).standard_normal((100, n))])
+    slopes = (example.definition(points[:, None] + h * e) - example.definition(points)[:, None]) / h
+    for derivatives in both:
+        np.testing.assert_allclose(derivatives[..., :n], np.broadcast_to(np.eye(n), (len(points), n, n)), atol=1e-12)
+        assert np.all(slopes >= -derivatives[..., n] @ e.T - 1e-5)
 
 
 def breaks_convexity(e, x, y):

@@ -26,7 +26,9 @@ def prox(w: Float[Array, " n"], step, lam) -> Float[Array, " n"]:
     """Soft thresholding at ``t = step·lam·‖z‖₁``; with the k largest kept, ``t = step·lam·S_k/(1 + step·lam·k)``."""
     strength, size = step * lam, jnp.abs(w)
     _, threshold = above(size, size > 0, strength, 0.0, 1.0)
-    return jnp.sign(w) * jnp.maximum(size - threshold, 0)
+    moved = jnp.sign(w) * jnp.maximum(size - threshold, 0)
+    # Without a strength the prox is the identity, whose slope at 0 the sign would lose.
+    return jnp.where((w == 0) & (strength == 0), w, moved)
 
 
 def residual(w: Float[Array, " n"], g: Float[Array, " n"], lam) -> Float[Array, " n"]:

@@ -25,10 +25,12 @@ def grad(w: Float[Array, " n"], lam) -> Float[Array, " n"]:
 
 def prox(w: Float[Array, " n"], step, lam) -> Float[Array, " n"]:
     """Moreau: what the projection onto the ℓ1 ball of radius step·lam leaves. Written as a clip, so that ties stay exact."""
-    size = jnp.abs(w)
-    taken = jnp.abs(onto_l1_ball(w, step * lam))
+    size, strength = jnp.abs(w), step * lam
+    taken = jnp.abs(onto_l1_ball(w, strength))
     level = jnp.where(jnp.any(taken > 0), jnp.max(jnp.where(taken > 0, size - taken, 0), initial=0), jnp.inf)
-    return jnp.where(jnp.sum(size) <= step * lam, 0, jnp.clip(w, -level, level))
+    moved = jnp.where(jnp.sum(size) <= strength, 0, jnp.clip(w, -level, level))
+    # w itself, with the derivative that a clip at the largest has not: the largest share the first of the strength.
+    return jnp.where(strength == 0, w - step * grad(w, lam), moved)
 
 
 def residual(w: Float[Array, " n"], g: Float[Array, " n"], lam) -> Float[Array, " n"]:

@@ -45,7 +45,9 @@ def prox(w: Float[Array, " n"], step, lam, weights) -> Float[Array, " n"]:
     size = jnp.abs(w)
     order = _falling(size)  # level weights are pooled: their order does not matter
     fitted = decreasing(size[order] - step * lam * _fitting(w, weights), jnp.zeros(w.shape, bool))
-    return jnp.sign(w) * jnp.zeros_like(w).at[order].set(jnp.maximum(fitted, 0))
+    moved = jnp.sign(w) * jnp.zeros_like(w).at[order].set(jnp.maximum(fitted, 0))
+    # Without a strength the prox is the identity, whose slope at 0 the sign would lose.
+    return jnp.where((w == 0) & (step * lam == 0), w, moved)
 
 
 def residual(w: Float[Array, " n"], g: Float[Array, " n"], lam, weights) -> Float[Array, " n"]:

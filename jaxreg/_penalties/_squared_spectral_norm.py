@@ -33,7 +33,10 @@ def capped(s: Float[Array, " k"], step, lam) -> Float[Array, " k"]:
     """min(s, level) with ``Σ(s − level)₊ = 2·step·lam·level``: of the levels that the k largest ask for, the highest."""
     largest = jnp.cumsum(jnp.flip(jnp.sort(s)))
     level = jnp.max(largest / (jnp.arange(1, s.size + 1, dtype=s.dtype) + 2 * step * lam), initial=0)
-    return jnp.where(s > level, level, s)
+    # s itself at strength 0, with the derivative that a level at the largest has not: the largest share the first of the strength.
+    top = s == jnp.max(s, initial=0)
+    still = s - 2 * step * lam * top * s / jnp.maximum(jnp.sum(top), 1)
+    return jnp.where(step * lam == 0, still, jnp.where(s > level, level, s))
 
 
 def prox(W: Float[Array, "m n"], step, lam) -> Float[Array, "m n"]:
