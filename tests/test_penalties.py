@@ -18,11 +18,16 @@ from jaxreg import (
     Box,
     CappedL1,
     ElasticNet,
+    ExclusiveLasso,
     GroupLasso,
     Huber,
     L2Norm,
+    LInf,
     LogSum,
     NonNegative,
+    Nuclear,
+    Orthogonality,
+    SecondOrderCone,
     UnknownOperation,
     solve,
 )
@@ -372,3 +377,28 @@ def test_knee_strengths_by_layer(x64):
     small, flat = 0.7 * 0.4 - 0.16 / 5, 1.25 * 0.49
     np.testing.assert_allclose(one(w), 2 * small + 3 * small + 0.5 * flat)
     np.testing.assert_allclose((4 * one)(w), 4 * one(w))
+
+
+@pytest.mark.parametrize("lam", [1e10, 1e20])  # step·lam is 1e30, and overflows float32
+def test_a_strength_without_end_leaves_the_nearest_minimiser(lam):
+    """0, and of ``‖WᵀW − I‖`` the orthogonal matrix of the polar decomposition, here a rotation. Derivatives stay finite."""
+    W = np.array([[3.0, -1.0], [2.0, 0.5]], np.float32)
+    turn = np.array([[3.5, -3.0], [3.0, 3.5]]) / np.hypot(3.5, 3.0)  # W + det(W)·W⁻ᵀ, scaled
+    for penalty, limit in [(Huber(lam, 0.4), 0), (ExclusiveLasso(lam), 0), (Orthogonality(lam), turn)]:
+        np.testing.assert_allclose(penalty.prox(W, 1e20), np.broadcast_to(limit, (2, 2)), atol=2e-6)
+        slopes = jax.grad(lambda p, w, step: jnp.sum(p.prox(w, step)), argnums=(0, 1, 2))(penalty, W, 1e20)
+        assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(slopes))
+    np.testing.assert_array_equal(ExclusiveLasso(lam).prox(jnp.array([2.0, -2.0, 2.0]), 1e20), np.zeros(3))
+
+
+def test_numbers_near_the_largest():
+    """Sums overflow float32 where the answers do not."""
+    np.testing.assert_allclose(LInf(10.0).lambda_max(jnp.array([3e38, 2e38])), 5e37, rtol=1e-6)
+    np.testing.assert_allclose(L2Norm(10.0).lambda_max(jnp.array([3e38, 3e38])), 3e37 * np.sqrt(2), rtol=1e-6)
+    cone = SecondOrderCone()
+    np.testing.assert_allclose(cone.prox(jnp.array([2e38, 3e38])), [2.5e38, 2.5e38], rtol=1e-6)
+    outside, height = jnp.array([1e38, 3e38, 3e38]), (1 + 3 * np.sqrt(2)) / 2
+    np.testing.assert_allclose(cone.prox(outside), 1e38 * height * np.array([1, *[np.sqrt(0.5)] * 2]), rtol=1e-6)
+    assert np.isinf(cone(outside))
+    assert float(cone(jnp.array([3.2e38, 3e38]))) == 0
+    np.testing.assert_allclose(Nuclear(1e38).prox(jnp.diag(jnp.array([3e38, 2e38]))), np.diag([2e38, 1e38]), rtol=1e-5)

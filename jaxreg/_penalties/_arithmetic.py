@@ -72,6 +72,12 @@ def zero_or_inf(u: Array) -> Array:
     return jnp.where(u == 0, 0.0, jnp.inf).astype(u.dtype)
 
 
+def finite_product(step: Any, lam: Any) -> Any:
+    """``step·lam``, and the largest number where that overflows: inf/inf is no number."""
+    product = jnp.multiply(step, lam)
+    return jnp.minimum(product, jnp.finfo(product.dtype).max)
+
+
 def steepest_bend(slopes: Any, widths: Any) -> Any:
     """The largest slope over the smallest width, from trees of strengths: a bound on how concave a penalty can be."""
     largest = functools.reduce(jnp.maximum, [jnp.max(jnp.asarray(x)) for x in jax.tree.leaves(slopes)])

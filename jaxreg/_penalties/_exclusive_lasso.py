@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Scalar
 
 from ._about import About
-from ._arithmetic import coefficient
+from ._arithmetic import coefficient, finite_product
 from ._base import PyTree, Strength, static
 from ._simplex import above
 from ._vector import Vectorwise
@@ -24,8 +24,12 @@ def grad(w: Float[Array, " n"], lam) -> Float[Array, " n"]:
 
 def prox(w: Float[Array, " n"], step, lam) -> Float[Array, " n"]:
     """Soft thresholding at ``t = step·lam·‖z‖₁``; with the k largest kept, ``t = step·lam·S_k/(1 + step·lam·k)``."""
-    strength, size = step * lam, jnp.abs(w)
-    _, threshold = above(size, size > 0, strength, 0.0, 1.0)
+    strength, size = finite_product(step, lam), jnp.abs(w)
+    # Both sides over 1 + strength, so that no sum of weights overflows.
+    share, rest = strength / (1 + strength), 1 / (1 + strength)
+    kept, _ = above(size, size > 0, share, 0.0, rest)
+    kept = kept | (size == jnp.max(size, initial=0))  # which rounding may lose where the strength is large
+    threshold = share * jnp.sum(jnp.where(kept, size, 0)) / (rest + share * jnp.sum(kept))
     moved = jnp.sign(w) * jnp.maximum(size - threshold, 0)
     # Without a strength the prox is the identity, whose slope at 0 the sign would lose.
     return jnp.where((w == 0) & (strength == 0), w, moved)

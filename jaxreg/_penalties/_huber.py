@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ._about import About
-from ._arithmetic import check_numbers, weighted_sum
+from ._arithmetic import check_numbers, finite_product, weighted_sum
 from ._base import Strength
 from ._separable import Separable
 
@@ -25,7 +25,7 @@ def grad(w: Float[Array, "..."], lam, delta) -> Float[Array, "..."]:
 
 def prox(w: Float[Array, "..."], step, lam, delta) -> Float[Array, "..."]:
     """Shrink by 1 + step·lam up to where that reaches delta; from there subtract step·lam·delta."""
-    strength = step * lam
+    strength = finite_product(step, lam)
     # No clip: at strength 0 its three arguments are level, and its derivative a mean of theirs.
     return jnp.where(jnp.abs(w) <= delta * (1 + strength), w / (1 + strength), w - jnp.sign(w) * (strength * delta))
 

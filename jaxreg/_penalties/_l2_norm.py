@@ -16,9 +16,13 @@ from ._vector import Norm, norm_formula
 
 
 def unit(w: Float[Array, " n"]) -> Scalar:
-    """The largest entry, a constant to derivatives: in its units no square overflows or vanishes. 1 where that is no help."""
+    """The largest entry, a constant to derivatives: in its units no square overflows or vanishes. 1 where that is no help.
+
+    No larger than has a reciprocal: XLA divides by multiplying with that, and one below ``tiny`` is flushed to 0.
+    """
     largest = jnp.max(jnp.abs(w), initial=0)
-    return jax.lax.stop_gradient(jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1))
+    some = jnp.minimum(largest, 1 / jnp.finfo(w.dtype).tiny)
+    return jax.lax.stop_gradient(jnp.where((largest > 0) & jnp.isfinite(largest), some, 1))
 
 
 def length(w: Float[Array, " n"]) -> Scalar:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Scalar
 
 from ._about import About
-from ._arithmetic import coefficient
+from ._arithmetic import coefficient, finite_product
 from ._base import PyTree, Strength, static
 from ._matrix import Matrixwise
 from ._spectral import product, spectral_map
@@ -35,30 +35,33 @@ def grad(W: Float[Array, "m n"], lam) -> Float[Array, "m n"]:
     return 4 * lam * (product(excess, W) if more else product(W, excess))
 
 
-def shrink(s: Float[Array, " k"], strength) -> Float[Array, " k"]:
-    """``argmin_{z >= 0} ½(z − s)² + strength·(z² − 1)²``: the one positive root of ``z·(1 − 4·strength + 4·strength·z²) = s``.
+def shrink(s: Float[Array, " k"], quartic) -> Float[Array, " k"]:
+    """``argmin_{z >= 0} ½(z − s)² + ¼·quartic·(z² − 1)²``: the one positive root of ``z·(1 − quartic + quartic·z²) = s``.
 
-    The cubic is convex for z > 0: from a point above the root Newton's method falls to it. Where s = 0 and 4·strength > 1, the root
+    The cubic is convex for z > 0: from a point above the root Newton's method falls to it. Where s = 0 and quartic > 1, the root
     0 is a maximum, and the minimum is the positive root all the same.
     """
-    s0, quartic = jax.lax.stop_gradient((s, 4 * strength))
-    some = jnp.where(quartic > 0, quartic, 1)
+    s0, fixed = jax.lax.stop_gradient((s, quartic))
+    some = jnp.where(fixed > 0, fixed, 1)
     # Above the root: max(s, 1), and √(1 − 1/quartic)₊ + ∛(s/quartic), which is nearer where s is large.
     above = jnp.sqrt(jnp.maximum(1 - 1 / some, 0)) + jnp.cbrt(s0) / jnp.cbrt(some)
-    start = jnp.where(quartic > 0, jnp.minimum(jnp.maximum(s0, 1), above), s0)
+    start = jnp.where(fixed > 0, jnp.minimum(jnp.maximum(s0, 1), above), s0)
 
     def newton(z: Array, s: Array, quartic: Array) -> Array:
-        slope = 1 - quartic + 3 * (quartic * z) * z
-        return z - (z * (1 - quartic + (quartic * z) * z) - s) / jax.lax.stop_gradient(jnp.where(slope > 0, slope, 1))
+        # Both sides over 1 + quartic, so that no cube overflows.
+        linear, cubic = (1 - quartic) / (1 + quartic), quartic / (1 + quartic)
+        slope = linear + 3 * (cubic * z) * z
+        excess = z * (linear + (cubic * z) * z) - s / (1 + quartic)
+        return z - excess / jax.lax.stop_gradient(jnp.where(slope > 0, slope, 1))
 
-    found = jax.lax.fori_loop(0, _STEPS, lambda _, z: newton(z, s0, quartic), start)
+    found = jax.lax.fori_loop(0, _STEPS, lambda _, z: newton(z, s0, fixed), start)
     # One more step from a constant: its derivative is the root's, by the implicit function theorem.
-    return newton(jax.lax.stop_gradient(found), s, 4 * strength)
+    return newton(jax.lax.stop_gradient(found), s, quartic)
 
 
 def prox(W: Float[Array, "m n"], step, lam) -> Float[Array, "m n"]:
     """Singular vectors stay: by von Neumann's trace inequality W and the minimiser share them."""
-    return spectral_map(shrink, W, step * lam)
+    return spectral_map(shrink, W, finite_product(4 * step, lam))
 
 
 class Orthogonality(Matrixwise):

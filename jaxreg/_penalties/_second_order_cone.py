@@ -9,19 +9,22 @@ from jaxtyping import Array, Float, Scalar
 
 from ._about import About
 from ._base import static
-from ._l2_norm import direction, length
+from ._l2_norm import direction, length, unit
 from ._vector import VectorSet
 
 
 def project(w: Float[Array, " n"]) -> Float[Array, " n"]:
-    first, rest = w[:1], w[1:]
+    largest = unit(w)  # in its units no sum overflows
+    first, rest = w[:1] / largest, w[1:] / largest
     size = length(rest)
     height = (first + size) / 2
-    onto_side = jnp.concatenate([height, height * direction(rest)])
+    onto_side = largest * jnp.concatenate([height, height * direction(rest)])
     return jnp.where(size <= first, w, jnp.where(size <= -first, 0, onto_side))
 
 
 def violation(w: Float[Array, " n"]) -> tuple[Scalar, Scalar]:
+    """In units of the largest number, where no sum overflows."""
+    w = w / unit(w)
     first, size = jnp.sum(w[:1]), length(w[1:])
     return size - first, jnp.abs(first) + size
 

@@ -28,7 +28,8 @@ product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 def _unit(W: Float[Array, "m n"]) -> Scalar:
     """The largest entry, in units of which nothing in a decomposition overflows."""
     unit = jnp.max(jnp.abs(W), initial=0)
-    return jnp.where((unit > 0) & jnp.isfinite(unit), unit, 1)
+    # XLA divides by multiplying with a reciprocal, and flushes one below tiny to 0.
+    return jnp.where((unit > 0) & jnp.isfinite(unit), jnp.minimum(unit, 1 / jnp.finfo(W.dtype).tiny), 1)
 
 
 def decompose(W: Float[Array, "m n"]) -> tuple[Float[Array, "m k"], Float[Array, " k"], Float[Array, "k n"]]:

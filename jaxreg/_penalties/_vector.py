@@ -182,7 +182,8 @@ def _norm_conjugate(cls: Any, u: Float[Array, "..."], lam: Any, *rest: Any) -> S
 
 
 def _norm_lambda_max(cls: Any, g: Float[Array, "..."], lam: Any, *rest: Any) -> Scalar:
-    return jnp.where(lam > 0, cls.dual_norm(g, *rest) / jnp.where(lam > 0, lam, 1), 0)
+    # The norm of g/lam: that of g may overflow where this does not.
+    return jnp.where(lam > 0, cls.dual_norm(g / jnp.where(lam > 0, lam, 1), *rest), 0)
 
 
 class Norm(Vectorwise):
