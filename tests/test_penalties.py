@@ -402,3 +402,18 @@ def test_numbers_near_the_largest():
     assert np.isinf(cone(outside))
     assert float(cone(jnp.array([3.2e38, 3e38]))) == 0
     np.testing.assert_allclose(Nuclear(1e38).prox(jnp.diag(jnp.array([3e38, 2e38]))), np.diag([2e38, 1e38]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("eps", [1e-3, 1.0, 1e4, 1e15])
+def test_log_sum_keeps_its_digits(eps):
+    """With a convex objective the prox is where z − v + lam/(z + eps) crosses 0, to a few roundings of v."""
+    lam = min(eps, eps**2 / 2)
+    v = lam / eps * np.array([0.5, 1.0005, 1.5, 3.0, 10.0, 1e3], np.float32)
+    low, high = np.zeros(6), v.astype(float)
+    for _ in range(200):
+        z = (low + high) / 2
+        rises = z - v + lam / (z + eps) < 0
+        low, high = np.where(rises, z, low), np.where(rises, high, z)
+    np.testing.assert_allclose(LogSum(lam, eps).prox(v) / v, z / v, rtol=0, atol=4e-7)
+    slope = jax.grad(lambda v: jnp.sum(LogSum(lam, eps).prox(v)))(jnp.asarray(v))
+    np.testing.assert_allclose(slope, np.where(v > lam / eps, 1 / (1 - lam / (z + eps) ** 2), 0), rtol=1e-3)

@@ -30,8 +30,12 @@ def steepest(w: Float[Array, "..."], lam, eps) -> Float[Array, "..."]:
 def shrink(m: Float[Array, "..."], step, lam, eps) -> Float[Array, "..."]:
     """The larger root of (z − m)(z + eps) + step·lam = 0. Where the objective is convex, that or zero; else the deeper of the two."""
     share = 1 - 4 * step * lam / (m + eps) / (m + eps)  # of (m + eps)², which would overflow
-    root = jnp.where(share > 0, (m - eps) / 2 + (m + eps) / 2 * jnp.sqrt(jnp.where(share > 0, share, 1)), 0)
-    root = jnp.maximum(root, 0)
+    half = (m + eps) / 2 * jnp.sqrt(jnp.where(share > 0, share, 1))
+    # Below eps the larger root is a difference of two large numbers. The smaller is not, and their product is step·lam − m·eps.
+    below = (m < eps) & (share > 0)
+    smaller = jnp.where(below, (m - eps) / 2 - half, -eps)
+    root = jnp.where(below, (jnp.where(below, step * lam, 0) / eps - m) / (smaller / eps), (m - eps) / 2 + half)
+    root = jnp.maximum(jnp.where(share > 0, root, 0), 0)
     jumps = step * lam > eps**2
     continuous = jnp.where(m > step * lam / eps, root, 0)
     return jnp.where(jumps, deeper(m, step, lambda z: value(z, lam, eps), jnp.zeros_like(m), root), continuous)
