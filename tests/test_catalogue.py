@@ -199,6 +199,14 @@ def test_compiled_once_for_all_strengths(example):
     assert traces == 1
 
 
+@pytest.mark.parametrize("example", TABLE, ids=lambda e: name_of(e.kind))
+def test_products_are_in_full_precision(example):
+    """Accelerators round the factors of a product to 10 bits unless told not to; a program says what it tells them."""
+    params = jax.tree.map(lambda w: jnp.asarray(w, jnp.float32), np.ones(4) if example.params is None else example.params)
+    program = jax.jit(lambda p, w: (p(w), p.prox(w))).lower(example.penalty, params).as_text()
+    assert all("HIGHEST" in line for line in program.splitlines() if "dot_general" in line)
+
+
 def test_docs_are_current():
     page = command.markdown()
     assert all(f"(#{key})" in page and f"penalties/{key}.png" in page for key in command.kinds())

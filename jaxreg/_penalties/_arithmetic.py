@@ -15,6 +15,9 @@ from .._dtypes import accumulator, is_concrete, is_number, is_penalised_leaf
 
 PyTree = Any
 
+# Products in full precision: accelerators round factors to 10 bits by default.
+product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+
 
 def check_numbers(name: str, value: Any, valid: Callable[[np.ndarray], Any], domain: str) -> None:
     """Refuse numbers outside a domain. Tracers pass, and so does what other code puts in a pytree's place."""
@@ -74,8 +77,8 @@ def zero_or_inf(u: Array) -> Array:
 
 def finite_product(step: Any, lam: Any) -> Any:
     """``step·lam``, and the largest number where that overflows: inf/inf is no number."""
-    product = jnp.multiply(step, lam)
-    return jnp.minimum(product, jnp.finfo(product.dtype).max)
+    found = jnp.multiply(step, lam)
+    return jnp.minimum(found, jnp.finfo(found.dtype).max)
 
 
 def steepest_bend(slopes: Any, widths: Any) -> Any:

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ._arithmetic import product
+
 
 def fit(v: Float[Array, " n"], order: int, weight: Float[Array, " m"], slope: Float[Array, " m"]) -> tuple[Array, Array, Array]:
     """The w that minimises ``½‖w − v‖² + Σ_i (½·weight_i·q_i² + slope_i·q_i)`` with ``q = D^{order+1} w``, and q and its prices u.
@@ -21,7 +23,7 @@ def fit(v: Float[Array, " n"], order: int, weight: Float[Array, " m"], slope: Fl
     k = order + 1
     # The first k numbers are any polynomial's; in terms of the state there they are these.
     first = np.array([[(-1) ** r * math.comb(j, r) for r in range(k)] for j in range(k - 1, -1, -1)], float)
-    curvature, pull = jnp.asarray(first.T @ first, v.dtype), jnp.asarray(first.T, v.dtype) @ v[:k]
+    curvature, pull = jnp.asarray(first.T @ first, v.dtype), product(jnp.asarray(first.T, v.dtype), v[:k])
 
     def ahead(state: Any, entry: Any) -> tuple[Any, Any]:
         curvature, pull = state
@@ -46,4 +48,4 @@ def fit(v: Float[Array, " n"], order: int, weight: Float[Array, " m"], slope: Fl
     (curvature, pull), passed = jax.lax.scan(ahead, (curvature, pull), (v[k:], weight, slope))
     last = jnp.linalg.solve(curvature, pull)
     start, (w, q, u) = jax.lax.scan(back, last, (*passed, slope), reverse=True)
-    return jnp.concatenate([jnp.asarray(first[:-1], v.dtype) @ start, w, last[:1]]), q, u
+    return jnp.concatenate([product(jnp.asarray(first[:-1], v.dtype), start), w, last[:1]]), q, u

@@ -12,7 +12,7 @@ from jaxtyping import Scalar
 
 from .. import _tree
 from .._dtypes import cast, is_concrete, is_number, is_penalised_leaf
-from ._arithmetic import check_numbers, zeros
+from ._arithmetic import check_numbers, product, zeros
 from ._base import Penalty, PyTree, Strength, UnknownOperation, static
 from ._place import Wrapper, forgiving_conjugate, largest, settled
 
@@ -181,7 +181,7 @@ class Rotated(Wrapper):
         if size != matrix.shape[0]:
             raise ValueError(f"rotate: the matrix has shape {matrix.shape}, but params hold {size} numbers")
         dtype = jnp.result_type(jnp.float32, *own)
-        vector = matrix.astype(dtype) @ jnp.concatenate([w.ravel().astype(dtype) for w in own])
+        vector = product(matrix.astype(dtype), jnp.concatenate([w.ravel().astype(dtype) for w in own]))
         parts = iter(jnp.split(vector, np.cumsum([w.size for w in own])[:-1]))
         out = [next(parts).reshape(np.shape(w)).astype(jnp.asarray(w).dtype) if is_penalised_leaf(w) else w for w in leaves]
         return jax.tree.unflatten(treedef, out)

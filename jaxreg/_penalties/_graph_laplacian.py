@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, Scalar
 from .. import _tree
 from .._dtypes import is_number
 from ._about import About
-from ._arithmetic import coefficient
+from ._arithmetic import coefficient, product
 from ._base import PyTree, Strength, static
 from ._components import components, means
 from ._linear import conjugate_gradients
@@ -82,7 +82,7 @@ def conjugate(u: Float[Array, " n"], lam, weights, edges: Edges) -> Scalar:
     # With the means' projection L is definite, and the same on what has mean 0.
     flow = conjugate_gradients(lambda z: laplacian(z, weights, edges) + means(z, label), rest, 1 + degrees, _MOST)
     inside = jnp.all(jnp.abs(mean) <= rounding(u) * means(jnp.abs(u), label))
-    square = rest @ flow / (4 * jnp.where(lam > 0, lam, 1))
+    square = product(rest, flow) / (4 * jnp.where(lam > 0, lam, 1))
     return jnp.where(inside, jnp.where(lam > 0, square, jnp.where(jnp.all(u == 0), 0, jnp.inf)), jnp.inf).astype(u.dtype)
 
 

@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ._arithmetic import product
+
 # The gap falls by a constant factor a step: some 20 steps to machine precision, and bounds for what never gets there.
 _STEPS, _HALVINGS, _POLISH = 60, 8, 4
 # Aim far down while steps are long; after a short one, first back to the middle. Products of one group each may differ this much.
@@ -37,12 +39,12 @@ class _Point(NamedTuple):
 
 
 def _at(mu: Array, w: Array, t: Any, weights: Array, table: Array) -> _Point:
-    s = mu @ table
+    s = product(mu, table)
     u = over(w, t + s)
-    norms = jnp.sqrt(table @ u**2)
+    norms = jnp.sqrt(product(table, u**2))
     curved = over(u**2, t + s)
-    value = (w @ u + jnp.sum(weights**2 * mu)) / 2
-    return _Point((weights - norms) * (weights + norms) / 2, (table * curved) @ table.T, value)
+    value = (product(w, u) + jnp.sum(weights**2 * mu)) / 2
+    return _Point((weights - norms) * (weights + norms) / 2, product(table * curved, table.T), value)
 
 
 def _scaled_solve(matrix: Array, right: Array) -> Array:
@@ -73,8 +75,8 @@ class _State(NamedTuple):
 
 def _newton(mu: Array, point: _Point, target: Any) -> Array:
     """The relative change of mu that makes mu·slack the target, to first order."""
-    product = mu * point.slack
-    return _scaled_solve(mu[:, None] * point.hessian * mu + jnp.diag(product), target - product)
+    gaps = mu * point.slack
+    return _scaled_solve(mu[:, None] * point.hessian * mu + jnp.diag(gaps), target - gaps)
 
 
 def _solve(w: Array, t: Any, weights: Array, table: Array) -> Array:
@@ -89,9 +91,9 @@ def _solve(w: Array, t: Any, weights: Array, table: Array) -> Array:
         def tried(alpha: Array) -> tuple[Array, _Point, Array]:
             moved = mu * (1 + alpha * d)
             there = _at(moved, w, t, weights, table)
-            product = moved * there.slack
-            central = (jnp.min(there.slack) > 0) & (jnp.min(product) >= _CENTRAL * jnp.mean(product))
-            return moved, there, ~(central & (jnp.mean(product) <= (1 - alpha * (1 - centring) / 20) * mean))
+            gaps = moved * there.slack
+            central = (jnp.min(there.slack) > 0) & (jnp.min(gaps) >= _CENTRAL * jnp.mean(gaps))
+            return moved, there, ~(central & (jnp.mean(gaps) <= (1 - alpha * (1 - centring) / 20) * mean))
 
         def halve(carry: tuple[Array, Any, Array]) -> tuple[Array, Any, Array]:
             return carry[0] / 2, tried(carry[0] / 2), carry[2] + 1
@@ -107,7 +109,7 @@ def _solve(w: Array, t: Any, weights: Array, table: Array) -> Array:
         return (gap > 64 * eps * state.point.value) & ~state.failed & (state.count < _STEPS)
 
     # Here every ‖u_g‖ <= weight_g/2, and μ_g·slack_g is the same for all groups within a factor of 4/3: inside, and central.
-    lengths = jnp.sqrt(table @ w**2)
+    lengths = jnp.sqrt(product(table, w**2))
     mu = 2 * jnp.maximum(jnp.max(lengths * weights), jnp.finfo(w.dtype).tiny) / weights**2
     centring = jnp.asarray(_CENTRINGS[0], w.dtype)
     start = _State(mu, _at(mu, w, t, weights, table), centring, jnp.zeros((), bool), jnp.zeros((), int))
@@ -148,10 +150,10 @@ def _derivative(primals: Any, tangents: Any) -> tuple[Array, Array]:
     # The same units as above, so that no square overflows.
     w, dw, t, dt = w / unit, dw / unit, t / unit * heaviest, dt / unit * heaviest
     weights, dweights, scaled = weights / heaviest, dweights / heaviest, mu * (heaviest / unit)
-    s = scaled @ table
+    s = product(scaled, table)
     u = over(w, t + s)
     du = jnp.where(w == 0, 0, (dw - u * dt) / jnp.where(w == 0, 1, t + s))
-    right = table @ (u * du) - weights * dweights
+    right = product(table, u * du) - weights * dweights
     hessian = _at(scaled, w, t, weights, table).hessian
     return mu, mu * _relative_step(scaled, hessian, right)
 
@@ -161,7 +163,7 @@ def latent_norm(w: Float[Array, " n"], weights: Float[Array, " groups"], table: 
     """inf Σ weight_g·‖v_g‖ over all w = Σ v_g, each v_g zero outside its group."""
     mu = jax.lax.stop_gradient(multipliers(w, jnp.zeros((), w.dtype), weights, table))
     # F at its minimum: an error in mu enters squared. Two factors each, so that squares do not overflow.
-    return (w @ over(w, mu @ table) + jnp.sum(weights * (weights * mu))) / 2
+    return (product(w, over(w, product(mu, table))) + jnp.sum(weights * (weights * mu))) / 2
 
 
 @latent_norm.defjvp
@@ -169,11 +171,11 @@ def _envelope(primals: Any, tangents: Any) -> tuple[Array, Array]:
     """⟨u, dw⟩ + Σ ‖v_g‖·dweight_g: μ does not move to first order."""
     w, weights, table = primals
     mu = multipliers(w, jnp.zeros((), w.dtype), weights, table)
-    return latent_norm(*primals), over(w, mu @ table) @ tangents[0] + (weights * mu) @ tangents[1]
+    return latent_norm(*primals), product(over(w, product(mu, table)), tangents[0]) + product(weights * mu, tangents[1])
 
 
 def shortened(w: Float[Array, " n"], t: Any, weights: Float[Array, " groups"], table: Float[Array, "groups n"]) -> Float[Array, " n"]:
     """The prox of t times the latent norm; w itself for t = 0."""
-    s = multipliers(w, t, weights, table) @ table
+    s = product(multipliers(w, t, weights, table), table)
     empty = t + s == 0  # t is 0, and so is w
     return w * jnp.where(empty, 1, s / jnp.where(empty, 1, t + s))

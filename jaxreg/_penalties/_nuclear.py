@@ -11,10 +11,10 @@ from jaxtyping import Array, Float, Scalar
 from .. import _tree
 from .._dtypes import is_penalised_leaf
 from ._about import About
-from ._arithmetic import coefficient
+from ._arithmetic import coefficient, product
 from ._base import PyTree, Strength, static
 from ._matrix import Matrixwise
-from ._spectral import decompose, negligible, product, singular_values, spectral_map, spectral_value
+from ._spectral import decompose, negligible, singular_values, spectral_map, spectral_value
 from ._vector import Norm
 
 

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Scalar
 
 from ._about import About
-from ._arithmetic import coefficient, finite_product
+from ._arithmetic import coefficient, finite_product, product
 from ._base import PyTree, Strength, static
 from ._matrix import Matrixwise
-from ._spectral import product, spectral_map
+from ._spectral import spectral_map
 
 # Newton's steps from above: quadratic but where the root is triple (σ = 0, 4·strength = 1), and there each takes off a third.
 _STEPS = 60

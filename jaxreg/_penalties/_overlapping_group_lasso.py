@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Scalar
 
 from ._about import About
-from ._arithmetic import check_numbers, coefficient, safe_sqrt
+from ._arithmetic import check_numbers, coefficient, product, safe_sqrt
 from ._base import PyTree, Strength, static
 from ._group_lasso import GroupLasso
 from ._latent import latent_norm, multipliers, over, shortened
@@ -141,7 +141,7 @@ class OverlappingGroupLasso(Vectorwise):
     def _slope(self, w: Array, lam: Any, weights: Array) -> tuple[Array, Array, Array]:
         """(the gradient, which numbers a group that takes part holds, the table)."""
         table = self._table(w)
-        s = multipliers(w, jnp.zeros((), w.dtype), weights, table) @ table
+        s = product(multipliers(w, jnp.zeros((), w.dtype), weights, table), table)
         return lam * over(w, s), s > 0, table
 
     def vector_residual(self, w: Float[Array, " n"], g: Float[Array, " n"], lam: Any, weights: Array) -> Float[Array, " n"]:
@@ -152,7 +152,7 @@ class OverlappingGroupLasso(Vectorwise):
         """
         slope, held, table = self._slope(w, lam, weights)
         unit = jnp.where(lam > 0, lam, 1)
-        used = safe_sqrt(table @ (slope / unit) ** 2)
+        used = safe_sqrt(product(table, (slope / unit) ** 2))
         room = safe_sqrt(jnp.maximum((weights - used) * (weights + used), 0))
         room = jnp.maximum(room, jnp.sqrt(jnp.finfo(w.dtype).eps) * weights)
         rest = shortened(jnp.where(held, 0, g), lam, room, table)

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Scalar
 
 from ._about import About
+from ._arithmetic import product
 from ._base import static
 from ._matrix import Matrixwise
-from ._spectral import eigenvalues, negligible, product, symmetric, symmetric_map
+from ._spectral import eigenvalues, negligible, symmetric, symmetric_map
 from ._vector import VectorSet
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float, Scalar
 
 from ._about import About
+from ._arithmetic import product
 from ._base import PyTree, static
 from ._matrix import Matrixwise
-from ._spectral import decompose, negligible, product, singular_values, spectral_map
+from ._spectral import decompose, negligible, singular_values, spectral_map
 from ._vector import VectorSet
 
 

@@ -19,10 +19,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Scalar
 
+from ._arithmetic import product
 from ._vector import rounding
-
-# Products in full precision: accelerators round factors to 10 bits by default.
-product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
 def _unit(W: Float[Array, "m n"]) -> Scalar:

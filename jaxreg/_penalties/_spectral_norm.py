@@ -10,11 +10,11 @@ from jaxtyping import Array, Float, Scalar
 
 from . import _linf as linf
 from ._about import About
-from ._arithmetic import coefficient
+from ._arithmetic import coefficient, product
 from ._base import PyTree, Strength, static
 from ._matrix import Matrixwise
 from ._simplex import onto_l1_ball, onto_simplex
-from ._spectral import decompose, level_with_largest, product, singular_values, spectral_map, spectral_value, symmetric, symmetric_map
+from ._spectral import decompose, level_with_largest, singular_values, spectral_map, spectral_value, symmetric, symmetric_map
 from ._vector import Norm
 
 

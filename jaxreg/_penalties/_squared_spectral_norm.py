@@ -9,11 +9,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Scalar
 
 from ._about import About
-from ._arithmetic import coefficient
+from ._arithmetic import coefficient, product
 from ._base import PyTree, Strength, static
 from ._l2_norm import length
 from ._matrix import Matrixwise
-from ._spectral import level_with_largest, product, singular_values, spectral_map, spectral_value
+from ._spectral import level_with_largest, singular_values, spectral_map, spectral_value
 from ._spectral_norm import face_residual, top
 
 

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Scalar
 
 from ._about import About
+from ._arithmetic import product
 from ._base import static
 from ._matrix import Matrixwise
-from ._spectral import product, spectral_map, symmetric
+from ._spectral import spectral_map, symmetric
 from ._vector import VectorSet
 
 

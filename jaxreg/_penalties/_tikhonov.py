@@ -11,9 +11,9 @@ from jaxtyping import Array, Float, Scalar
 
 from .._dtypes import is_number
 from ._about import About
-from ._arithmetic import check_numbers, coefficient
+from ._arithmetic import check_numbers, coefficient, product
 from ._base import PyTree, Strength, static
-from ._spectral import decompose, negligible, product
+from ._spectral import decompose, negligible
 from ._vector import Vectorwise, rounding
 
 
