@@ -14,7 +14,8 @@ def decreasing(v: Float[Array, " n"], fence: Bool[Array, " n"]) -> Float[Array, 
     """``argmin_z ‖z − v‖²`` with ``z_i >= z_{i+1}``, save across a fence: where ``fence[i]`` is true, ``z_i`` starts anew.
 
     Pool adjacent violators, every run of them at once: the blocks that rise are one block of the answer in any order of
-    pooling, so a round may pool them all. Each round is O(n); there are about log n, and n in the worst case.
+    pooling, so a round may pool them all. Each round is O(n); there are about log n where blocks grow all over, and up to n where one
+    block takes its neighbours in one by one.
     """
     return _means(v, _pools(v, fence))
 
