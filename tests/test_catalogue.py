@@ -28,8 +28,10 @@ with x64_scope():
 
 def cases(quick):
     for i, e in enumerate(TABLE):
-        # A value, or a prox, that is itself an iteration.
-        slow = name_of(e.kind) in ("overlapping-group-lasso", "total-variation", "trend-filter")
+        # A value, or a prox, that is itself an iteration; matrices, which have a file of their own.
+        slow = name_of(e.kind) in (
+            "overlapping-group-lasso", "total-variation", "trend-filter", "spectral-norm", "squared-spectral-norm", "nuclear",
+        )  # fmt: skip
         yield pytest.param(e, id=f"{i}-{name_of(e.kind)}", marks=pytest.mark.slow if slow or not quick else ())
 
 

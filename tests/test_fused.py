@@ -109,6 +109,7 @@ def test_short_lines():
     assert FusedLasso(9.0).prox(jnp.array([0.0, 3.0])).tolist() == [1.5, 1.5]
 
 
+@pytest.mark.slow
 def test_axes_and_leaves(x64):
     """Each row, each column, or all of a tree as one line."""
     rng = np.random.default_rng(2)

@@ -30,7 +30,9 @@ CASES = {
     "quantile": (losses.Quantile("mean", level=0.3, width=0.05), HEAVY),
     "squared hinge": (losses.SquaredHinge("mean"), BINARY),
 }
-every = pytest.mark.parametrize("name", CASES)
+every = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in ("poisson", "quantile") else pytest.mark.slow) for name in CASES]
+)
 
 
 @pytest.mark.parametrize("loss", LOSSES[3:], ids=lambda loss: type(loss).__name__)
@@ -56,7 +58,7 @@ def test_deviances(x64, name, power):
         ("tweedie", lambda lam: linear_model.TweedieRegressor(alpha=2 * lam, power=1.4, link="log", tol=1e-12, max_iter=10_000)),
     ],
 )
-@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["unweighted", "weighted"])
+@pytest.mark.parametrize("weights", [pytest.param(None, marks=pytest.mark.slow, id="unweighted"), pytest.param(WEIGHTS, id="weighted")])
 def test_ridge_equals_scikit_learn(name, peer, weights):
     """scikit-learn halves its squares. Its own stopping rule leaves 1e-6 of the coefficients with L-BFGS."""
     loss, y = CASES[name]
@@ -149,7 +151,7 @@ def test_exposure_is_an_offset():
     np.testing.assert_allclose(one.coef, other.coef, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", ["poisson", "huber"])
+@pytest.mark.parametrize("name", ["poisson", pytest.param("huber", marks=pytest.mark.slow)])
 def test_float32_says_what_it_reached(name):
     loss, y = CASES[name]
     fit = jaxreg.path(X.astype(np.float32), y.astype(np.float32), jaxreg.ElasticNet(l1_ratio=0.7), loss=loss, lams=6)

@@ -141,6 +141,7 @@ def test_groups_of_one(group, single, x64):
     assert float(group.lambda_max(w)) == pytest.approx(float(single.lambda_max(w)), rel=1e-14)
 
 
+@pytest.mark.slow
 @each
 def test_empty_groups_and_no_parameters(make):
     """Ids that nothing has cost nothing; no parameters cost 0."""
@@ -206,6 +207,7 @@ def test_no_strength_is_the_identity(make, x64):
         np.testing.assert_array_equal(jax.jacobian(p.prox)(w, step), np.eye(4))
 
 
+@pytest.mark.slow
 @each
 def test_prox_derivatives_at_size(make, x64):
     """Forward against central differences in w, λ and the step, backward against forward. Rounding is 1e-16/1e-6 a number."""

@@ -143,7 +143,7 @@ def problem(seed):
 ROUNDING = 1e4
 
 
-@pytest.mark.parametrize("seed", range(50))
+@pytest.mark.parametrize("seed", [pytest.param(i, marks=pytest.mark.slow if i >= 16 else ()) for i in range(50)])
 def test_random_problems_satisfy_the_optimality_conditions(seed):
     X, y, options = problem(seed)
     loss = losses.SquaredError(["sum", "mean", "half_mean", "sum"][seed % 4])
@@ -188,6 +188,7 @@ def test_ties_of_all_features_at_once():
     assert fit.method == "homotopy"
 
 
+@pytest.mark.slow
 def test_nearly_equal_columns():
     """Columns 1e-5 apart: their difference has a pivot of 1e-10, so that the Gram matrix leaves six of sixteen digits of it."""
     X, y = made(80, 5)
@@ -249,6 +250,7 @@ def test_what_is_no_plain_lasso_keeps_its_solver():
 # --- more features than a tableau holds ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_working_sets_reach_the_same_answer():
     X, y = made(40, 1300, noise=0.1)
     fit = jaxreg.path(X, y, jaxreg.L1(), lams=25)

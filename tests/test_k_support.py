@@ -89,6 +89,7 @@ def test_derivatives_at_size(x64, k):
     np.testing.assert_allclose(jax.grad(penalty)(v), penalty.grad(v), rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_derivatives_without_strength(x64):
     """At λ = 0 the prox is the identity, zeros included, and its derivative by λ is −step·grad."""
     for v in (jnp.array([3.0, 0.0, -1.0, 1.0]), jnp.array([3.0, 0.0, 0.0, 1.0]), jnp.array([3.0, 0.0, 0.0, 0.0])):

@@ -256,6 +256,7 @@ def test_projection_on_the_psd_cone(x64):
     assert float(PSDCone().conjugate(z)) == np.inf
 
 
+@pytest.mark.slow
 def test_projection_on_low_rank_breaks_ties_alike(x64):
     """Eckart and Young: the squared distance is what the dropped singular values hold, also where they are level with those kept."""
     for spectrum, left in (("tall", 1 + 0.09), ("repeated", 4 + 0.25), ("zero", 0)):

@@ -113,6 +113,7 @@ def test_jacobian_of_a_network_against_differences(x64):
     assert float(terms.jacobian(mlp, 0.4)(params, x, "labels are not asked")) == pytest.approx(0.4 * expected, rel=1e-8)
 
 
+@pytest.mark.slow
 def test_projected_jacobian_is_unbiased(x64):
     """The mean of many keys within 5 standard errors, and exactly right for one output, where a unit vector is ±1."""
     params, x = weights(), jnp.asarray(X)

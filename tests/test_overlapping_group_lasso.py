@@ -121,6 +121,7 @@ def test_extremes(prox):
         np.testing.assert_allclose(scaled / np.float32(size), plain, atol=1e-5)  # some hundred roundings in float32
 
 
+@pytest.mark.slow
 def test_derivatives_at_zero_are_finite(x64):
     zero = jnp.zeros(10)
     assert not np.any(PENALTY.grad(zero))
@@ -129,6 +130,7 @@ def test_derivatives_at_zero_are_finite(x64):
     np.testing.assert_array_equal(jax.jacobian(PENALTY._with(lam=0.0).prox)(zero), np.eye(10))
 
 
+@pytest.mark.slow
 def test_leaves_are_one_vector(x64):
     params = {"a": jnp.asarray(W[:4]).reshape(2, 2), "b": jnp.asarray(W[4:])}
     assert float(PENALTY(params)) == pytest.approx(float(PENALTY(jnp.asarray(W))), rel=1e-15)

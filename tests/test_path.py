@@ -139,6 +139,7 @@ def test_working_sets_for_wide_designs():
     np.testing.assert_allclose(fit.coef[9], peer.coef_, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_l2_logistic_with_more_features_than_a_working_set_holds():
     X, y = made(50, 1200)
     labels = (y > np.median(y)).astype(int)
@@ -388,6 +389,7 @@ def test_a_small_lambda_from_a_cold_start_is_the_end_of_its_path(loss):
     np.testing.assert_allclose(alone, whole, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_certificates_where_some_coordinates_are_not_curved():
     X, y = made(60, 7)
     factor = np.array([0.0, 1, 1, 1, 1, 1, 1])

@@ -126,6 +126,7 @@ def test_orthogonality_prox_is_the_global_minimiser(x64):
         np.testing.assert_allclose(Orthogonality(0.3).grad(jnp.asarray(W)), 1.2 * W @ excess, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_orthogonality_prox_where_values_are_level_or_zero(x64):
     """A multiple of an orthogonal matrix (all singular values level) has a derivative; at 0 the prox is some orthogonal multiple."""
     Q = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0]
@@ -142,6 +143,7 @@ def test_orthogonality_prox_where_values_are_level_or_zero(x64):
     assert np.all(np.asarray(Orthogonality(0.2).prox(jnp.zeros((4, 3)))) == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1e30, 1e-30])
 def test_float32_of_any_magnitude(size):
     v = (np.random.default_rng(0).normal(size=4) * size).astype(np.float32)

@@ -55,6 +55,7 @@ def objective(z, v, t, isotropic):
     return 0.5 * np.sum((z - v.ravel()) ** 2) + t * np.sum(length(D1 @ z, D2 @ z, isotropic))
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("t", [0.05, 0.4, 1.5])
 def test_against_a_plain_dual_solver(x64, isotropic, t):
@@ -101,6 +102,7 @@ def test_a_line_is_one_dimensional(x64, isotropic, shape):
     np.testing.assert_allclose(z.ravel(), v - D.T @ dual, atol=1e-12)
 
 
+@pytest.mark.slow
 @BOTH
 def test_derivatives_at_size(x64, isotropic):
     """Central differences err by h² times a third derivative and ε/h of rounding, about 1e-8 with h = 1e-6; edges keep their places."""

@@ -63,6 +63,7 @@ def test_order_zero_is_the_fused_lasso(x64):
     np.testing.assert_array_equal(TrendFilter(0.7, order=0).prox(v), FusedLasso(0.7).prox(v))
 
 
+@pytest.mark.slow
 def test_derivatives(x64):
     """Against central differences, exact but for rounding while the knots stay: 1e-15/1e-6."""
     v, t = jnp.asarray(noisy(60)), jnp.asarray(noisy(60, seed=1))
@@ -87,6 +88,7 @@ def test_axes_and_vmap_over_lam(x64):
     np.testing.assert_allclose(together, [TrendFilter(float(lam)).prox(w[:, 0]) for lam in lams], atol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
 def test_single_precision(size):
     """float32 proves its answer to √ε of ‖v‖², so within √(2√ε)·‖v‖ at worst; 1e-4 of the largest is what 60 points reach."""
@@ -96,6 +98,7 @@ def test_single_precision(size):
     np.testing.assert_allclose(ours / size, dual_solution(v.astype(float), 1.0, 1), atol=1e-4 * np.abs(v).max())
 
 
+@pytest.mark.slow
 def test_what_is_not_proved_is_nan(x64):
     assert np.isnan(TrendFilter(1.0).prox(jnp.array([1.0, np.nan, 2.0, 3.0]))).any()
 

@@ -339,6 +339,7 @@ def test_all_is_ok():
     assert "FAIL" not in report.summary()
 
 
+@pytest.mark.slow
 def test_float32_template_and_numpy_leaves_are_promoted():
     params = {"a": np.ones((2, 3), np.float32), "b": 1.0, "n": 3}
     assert verify.penalty(jaxreg.L1(0.3), params).ok
