@@ -426,3 +426,23 @@ def test_formulas():
     assert MaxNorm(2.0).formula("λ") == "[‖w_slice‖₂ ≤ 2]"
     assert HalfSpace([1.0, 2.0], 0.5).formula() == "[⟨normal, w⟩ ≤ 0.5]"
     assert Simplex().around(0.0).formula() == "[(w − w₀) ≥ 0, Σ(w − w₀) = 1]"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sparse_ball_keeps_the_first_of_equals(dtype, x64):
+    """Against a stable sort; alone and in batches, with ties, zeros, infinities and NaN (which counts as largest, as in top_k)."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(6, 200)).astype(dtype)
+    rows[1:3] = np.round(rows[1:3])
+    rows[3] = 0
+    rows[4] = -1
+    rows[5, ::7], rows[5, 3] = -np.inf, np.nan
+    for k in (1, 3, 50, 199, 200, 300):
+        order = np.argsort(-np.nan_to_num(np.abs(rows.astype(float)), nan=np.inf, posinf=1e308), axis=1, kind="stable")
+        kept = np.zeros(rows.shape, bool)
+        np.put_along_axis(kept, order[:, :k], True, axis=1)
+        np.testing.assert_array_equal(SparseBall(k, axis=1).prox(rows), np.where(kept, rows, 0))
+        for row, chosen in zip(rows, kept, strict=True):
+            z, pull = jax.vjp(SparseBall(k).prox, jnp.asarray(row))
+            np.testing.assert_array_equal(z, np.where(chosen, row, 0))
+            np.testing.assert_array_equal(pull(jnp.ones_like(z))[0], chosen)
