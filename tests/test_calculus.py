@@ -76,7 +76,7 @@ def test_numbers_that_rounding_left_of_zero_are_not_counted(x64):
     np.testing.assert_allclose(jax.jacfwd(smooth.grad)(jnp.zeros(4)), 0.7 * np.eye(4), atol=1e-14)
 
 
-def test_differences_about_a_slope_have_no_joint_prox():
+def test_differences_about_a_slope_have_no_joint_prox(x64):
     for term in (FusedLasso(1.0), jaxreg.TotalVariation(1.0, isotropic=False)):
         with pytest.raises(UnknownOperation):
             (term.around(np.array([[0.0, 5.0], [0.0, 0.0]])) + L1(0.7)).prox(jnp.ones((2, 2)))

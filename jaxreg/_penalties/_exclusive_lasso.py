@@ -31,8 +31,8 @@ def prox(w: Float[Array, " n"], step, lam) -> Float[Array, " n"]:
     kept = kept | (size == jnp.max(size, initial=0))  # which rounding may lose where the strength is large
     threshold = share * jnp.sum(jnp.where(kept, size, 0)) / (rest + share * jnp.sum(kept))
     moved = jnp.sign(w) * jnp.maximum(size - threshold, 0)
-    # Without a strength the prox is the identity, whose slope at 0 the sign would lose.
-    return jnp.where((w == 0) & (strength == 0), w, moved)
+    # Without a strength the prox is the identity, and near w = 0 a shrinkage along each axis: slopes that the sign would lose.
+    return jnp.where((w == 0) & ((strength == 0) | (jnp.max(size, initial=0) == 0)), w * rest, moved)
 
 
 def residual(w: Float[Array, " n"], g: Float[Array, " n"], lam) -> Float[Array, " n"]:
