@@ -190,10 +190,13 @@ def prox_derivatives(s: Subject) -> Finding:
         scale = np.maximum(size, np.abs(slope).max(axis=1))
         # At a kink the two one-sided slopes differ or, if it is point-symmetric, as at 0, the slope differs from that a step aside.
         above, below = run(v + h * dx, one + h * dc, steps), run(v - h * dx, one - h * dc, steps)
-        bends = [np.abs(above - 2 * center + below) / h, *[np.abs(slopes(aside) - slope) for aside in asides]]
+        # Where it is straight on both sides of every line, as a cone is, two numbers of other signs tell.
+        turned = [v + 4 * h * along * size[:, None] * np.where(np.arange(s.n) // k % 2, -1, 1) for k in (1, 2)]
+        bends = [np.abs(above - 2 * center + below) / h, *[np.abs(slopes(aside) - slope) for aside in (*asides, *turned)]]
         bend = np.max(bends, axis=(0, 2))
         errors.append(np.abs(derivative(v, one, steps, dx, dc) - slope).max(axis=1) / scale / tolerances.DIFFERENCE)
-        smooth.append(bend <= tolerances.BEND * scale)
+        # The shorter the step the nearer is the prox to the identity, its kinks included.
+        smooth.append(bend <= tolerances.BEND * scale * np.minimum(1, steps))
     pulled, by_factor = batched(backward)(v, steps, pull)
     pushed = derivative(v, one, steps, along, one)
     both = np.sum(pulled * along, axis=1) + by_factor, np.sum(pull * pushed, axis=1)
