@@ -158,7 +158,7 @@ def smooth_part(setup: Setup, design: Design, Z: Array, v: Array, gram: Gram | N
 
     if gram is None:
         return Smooth(value, grad, hessian, loss.bent)
-    kappa = _curvature_scale(loss, v)
+    kappa = curvature_scale(loss, jnp.sum(v))
 
     def gram_grad(z: Array) -> Array:
         slope = gram.products @ z[:p] - gram.target
@@ -176,9 +176,9 @@ def smooth_part(setup: Setup, design: Design, Z: Array, v: Array, gram: Gram | N
     return Smooth(value, gram_grad, gram_hessian)
 
 
-def _curvature_scale(loss: Loss, v: Array) -> Any:
-    """The squared error's curvature for weight one: 2cᵢ/vᵢ."""
-    return {"sum": 2.0, "mean": 2.0 / jnp.sum(v), "half_mean": 1.0 / jnp.sum(v)}[loss.reduction]
+def curvature_scale(loss: Loss, total: Array) -> Array:
+    """The squared error's curvature for weight one, 2cᵢ/vᵢ, from the sum of the weights."""
+    return {"sum": jnp.full_like(total, 2.0), "mean": 2.0 / total, "half_mean": 1.0 / total}[loss.reduction]
 
 
 def bounded(penalty: Penalty, design: Design, scale: Array, outputs: int | None) -> Penalty:

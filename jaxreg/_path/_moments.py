@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from ._engine import Design, Setup
+from ._engine import Design, Setup, curvature_scale
 
 _ROWS = 1024  # a block's centred copy stays in the cache, and the whole of X is never copied
 
@@ -48,7 +48,7 @@ def units(
     silent = constant if setup.intercept else raw <= 0
     size = jnp.where(silent, 1.0, jnp.sqrt(squares if setup.intercept else raw))
     radius = strengths * (scale if setup.standardize else 1.0) / size
-    kappa = {"sum": jnp.full_like(total, 2.0), "mean": 2 / total, "half_mean": 1 / total}[setup.loss.reduction]
+    kappa = curvature_scale(setup.loss, total)
     kept = 1.0 if setup.intercept else 0.0
     return Units(size, silent, radius, kept * means, scale, kept * level, kappa)
 

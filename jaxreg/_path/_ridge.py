@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from . import _moments
-from ._engine import Design, Lane, Setup, prepare, scales
+from ._engine import Design, Lane, Setup, curvature_scale, prepare, scales
 from ._moments import Moments
 
 _ROWS = 2048  # of a block whose hat values are computed together
@@ -72,11 +72,6 @@ def fit(
     return answers, jax.tree.map(lambda x: x[0], criteria)
 
 
-def _pull(setup: Setup, lams: Array, total: Array) -> Array:
-    """λ of Σaw² in units of ½Σv(y − η)²."""
-    return lams * {"sum": 1.0, "mean": total, "half_mean": 2 * total}[setup.loss.reduction]
-
-
 def _blurred(d2: Array, least: Array, expected: Any) -> Array:
     """Whether more eigenvalues than expected are so small that only λ keeps them from noise, and λ is too."""
     limit = jnp.finfo(d2.dtype).eps ** 0.4 * jnp.max(d2)
@@ -103,7 +98,7 @@ def _of_columns(setup: Setup, design: Design, moments: Moments, a: Float[Array, 
         r = unit.size / root
         d2, V = jnp.linalg.eigh(r[:, None] * G * r)
         d2 = jnp.maximum(d2, 0)
-        pull = _pull(setup, lams, moments.sums[lane, -1, -1])
+        pull = 2 * lams / unit.kappa
         bend = d2[:, None] + pull
         gain = jnp.where(bend > 0, 1 / jnp.where(bend > 0, bend, 1), 0)
         inner = gain[:, :, None] * (V.T @ (r[:, None] * q))[:, None]  # (p, lams, T)
@@ -165,7 +160,7 @@ def _of_rows(
         mean = v @ Y / total if setup.intercept else jnp.zeros(Y.shape[1], Y.dtype)
         d2, U = jnp.linalg.eigh(Z @ Z.T)
         d2 = jnp.maximum(d2, 0)
-        pull = _pull(setup, lams, total)
+        pull = 2 * lams / curvature_scale(setup.loss, total)
         kept = (d2 > jnp.max(d2) * v.size * jnp.finfo(d2.dtype).eps)[:, None]
         gain = jnp.where(kept, 1 / jnp.where(kept, d2[:, None] + pull, 1), 0)  # (n, lams)
         response = root * (Y - mean)
@@ -199,13 +194,12 @@ def _of_singular_values(
         size = lane.scale * jnp.sqrt(a)
         U, d, Vt = jnp.linalg.svd(root * (design.X - lane.center) / size, full_matrices=False)
         rotated = U.T @ (root * (Y - mean))
-        # The squared error's own factor: Σ, Σ/n or Σ/(2n) against λΣaw².
-        kappa = {"sum": 1.0, "mean": 1 / total, "half_mean": 0.5 / total}[setup.loss.reduction]
+        kappa = curvature_scale(setup.loss, total)
         # What rounding left of a zero singular value must not be divided by (NumPy's rule for the rank).
         kept = d > jnp.max(d, initial=0.0) * max(design.X.shape) * jnp.finfo(d.dtype).eps
 
         def one_lam(lam: Array) -> tuple[Array, Array, Criteria]:
-            bend = jnp.where(kept | (lam > 0), d**2 + lam / kappa, 1.0)
+            bend = jnp.where(kept | (lam > 0), d**2 + 2 * lam / kappa, 1.0)
             gain = jnp.where(kept, d / bend, 0.0)
             coef = (Vt.T @ (gain[:, None] * rotated)) / size[:, None]
             intercept = mean - lane.center @ coef if setup.intercept else jnp.zeros(0, Y.dtype)

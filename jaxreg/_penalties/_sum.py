@@ -240,7 +240,7 @@ def _known(first: Penalty, second: Penalty, params: PyTree) -> bool:
     roles = (first.role, second.role)
     if first.role == "levels":
         center = first.reference()
-        if center is not None and not (is_number(center) and np.ndim(center) == 0):
+        if center is not None and not _single(center):
             return False  # away from levels
         both = zip(jax.tree.leaves(first.covers(params)), jax.tree.leaves(second.covers(params)), strict=True)
         return second.convex and second.separable and _alike(second) and all(b or not a for a, b in both)
@@ -257,8 +257,11 @@ def _known(first: Penalty, second: Penalty, params: PyTree) -> bool:
 def _alike(term: Any) -> bool:
     """Whether a separable term is one function of one number: every strength, bound and centre is a single number."""
     own = [getattr(term, f.name) for f in _fields(term) if f.name != "penalty" and not f.metadata.get("static")]
-    single = all(is_number(x) and np.ndim(x) == 0 for x in own)
-    return single and (_alike(term.penalty) if isinstance(term, Wrapper) else True)
+    return all(map(_single, own)) and (not isinstance(term, Wrapper) or _alike(term.penalty))
+
+
+def _single(x: Any) -> bool:
+    return bool(is_number(x)) and np.ndim(x) == 0
 
 
 def _overlap(first: Penalty, second: Penalty, params: PyTree) -> bool:
