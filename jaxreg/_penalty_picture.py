@@ -170,6 +170,9 @@ def _levels(axes: Axes, s: Subject, plane: tuple[int, int], colors: Any) -> None
     t, points = _plane(axes, s, plane, 161)
     axes.set(title="level sets")
     values = s.value(points).reshape(len(t), -1)
+    if np.ptp(values) == 0:
+        axes.text(0.5, 0.6, f"{values[0, 0]:g} everywhere", ha="center", transform=axes.transAxes, color="#555555")
+        return
     unit = np.zeros((1, s.n))
     unit[0, plane[0]] = 1
     own = float(s.value(unit)[0])

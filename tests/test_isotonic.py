@@ -17,11 +17,16 @@ def draws(kind, n=2000):
         "rising": np.sort(noise),  # one pool
         "walk": np.cumsum(noise),
         "ties": np.round(noise),
+        "concave": -np.linspace(-1, 1, n) ** 2,  # a pool that takes its neighbours in one by one
+        "steep prices": np.sort(np.abs(noise))[::-1] - 3 * np.linspace(1, 0, n),
+        "level but for rounding": np.full(n, 0.1),
         "accelerating": np.cumsum(np.geomspace(1e-6, 1, n)) - np.geomspace(1e3, 1, n),
     }[kind].copy()
 
 
-@pytest.mark.parametrize("kind", ["noise", "falling", "rising", "walk", "ties", "accelerating"])
+@pytest.mark.parametrize(
+    "kind", ["noise", "falling", "rising", "walk", "ties", "accelerating", "concave", "steep prices", "level but for rounding"]
+)
 def test_against_sklearn(x64, kind):
     """A mean of n numbers rounds to n·ε of the largest at worst."""
     v = draws(kind)

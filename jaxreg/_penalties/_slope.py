@@ -65,8 +65,8 @@ class SLOPE(Norm):
     """SLOPE (sorted L1): ``lam·Σ weights_i·|w|_(i)`` with ``|w|_(1) >= |w|_(2) >= …``; OSCAR is a case of it.
 
     Large weights pay more, and weights of correlated features are made level. Gradient ``lam·weights_i·sign(w)``, prox by a sort and
-    rounds of pooling adjacent violators, O(n) each: about ten where most weights stay apart, thousands where a large strength levels most
-    of a hundred thousand, at worst n; conjugate the indicator of ``Σ_{i<=k} |u|_(i) <= lam·Σ_{i<=k} weights_i`` for every k.
+    an isotonic regression in rounds of O(n): about ten where most weights stay apart, about thirty where a large strength levels most of
+    a hundred thousand; conjugate the indicator of ``Σ_{i<=k} |u|_(i) <= lam·Σ_{i<=k} weights_i`` for every k.
 
     Args:
       lam: strength, >= 0, one number.
@@ -91,7 +91,7 @@ class SLOPE(Norm):
     about = About(
         equation="lam·Σ weights_i·|w|_(i)",
         domain="lam ≥ 0; weights ≥ 0, never rising",
-        cost="a sort, then O(n) a round: a few rounds, at worst n",
+        cost="a sort, then O(n) a round: about log n rounds",
         also="skglm",
         source="Bogdan et al. 2015, eq. 1.2 and alg. 3",
     )
