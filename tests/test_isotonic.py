@@ -17,7 +17,7 @@ def draws(kind, n=2000):
         "rising": np.sort(noise),  # one pool
         "walk": np.cumsum(noise),
         "ties": np.round(noise),
-        "concave": -np.linspace(-1, 1, n) ** 2,  # a pool that takes its neighbours in one by one
+        "concave": -(np.linspace(-1, 1, n) ** 2),  # a pool that takes its neighbours in one by one
         "steep prices": np.sort(np.abs(noise))[::-1] - 3 * np.linspace(1, 0, n),
         "level but for rounding": np.full(n, 0.1),
         "accelerating": np.cumsum(np.geomspace(1e-6, 1, n)) - np.geomspace(1e3, 1, n),
