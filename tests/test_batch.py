@@ -9,7 +9,7 @@ from sklearn.linear_model import enet_path
 
 import jaxreg
 from jaxreg import losses
-from jaxreg._path import _elastic
+from jaxreg._path import _elastic, _moments, _together
 from jaxreg._path._batch import Quadratic, all_lams, largest_eigenvalue, solve
 
 HALF = losses.SquaredError("half_mean")
@@ -45,8 +45,8 @@ def test_against_coordinate_descent(x64, seed):
     a, b = rng.uniform(0, 1, p) * (rng.random(p) < 0.8), rng.uniform(0.01, 1, p)
     low, up = np.where(rng.random(p) < 0.3, 0.0, -np.inf), np.where(rng.random(p) < 0.4, 0.3, np.inf)
     lams = np.geomspace(3, 1e-2, 7)
-    found = solve(Quadratic(*map(jnp.asarray, (G, q, a, b, low, up))), jnp.asarray(lams), jnp.zeros((p, 7)), jnp.asarray(1e-14))
-    for column, lam in zip(np.asarray(found).T, lams, strict=True):
+    found = solve(Quadratic(*map(jnp.asarray, (G, q, a, b, low, up))), jnp.asarray(lams), jnp.zeros((7, p)), jnp.asarray(1e-14))
+    for column, lam in zip(np.asarray(found), lams, strict=True):
         # Coordinate descent stops at steps of 1e-15, which leaves the condition number times as much.
         expected = descent(G, q, lam * a, lam * b, low, up)
         np.testing.assert_allclose(column, expected, atol=1e-13 * np.linalg.cond(G))
@@ -59,7 +59,7 @@ def test_from_a_few_lams_to_all_is_the_same(x64):
     none = jnp.full(10, jnp.inf)
     problem = Quadratic(jnp.asarray(X.T @ X), jnp.asarray(X.T @ y), jnp.ones(10), jnp.ones(10), -none, none)
     lams = jnp.geomspace(5, 1e-3, 61)
-    alone = solve(problem, lams, jnp.zeros((10, 61)), jnp.asarray(1e-13))
+    alone = solve(problem, lams, jnp.zeros((61, 10)), jnp.asarray(1e-13))
     np.testing.assert_allclose(all_lams(problem, lams, jnp.asarray(1e-13)), alone, atol=1e-11)
 
 
@@ -150,18 +150,80 @@ def test_float32_says_what_it_reached():
 
 def test_what_falls_short_is_finished_by_newton_and_says_so(monkeypatch):
     X, y = made(60, 8)
-    monkeypatch.setattr(_elastic, "all_lams", lambda problem, lams, tol: jnp.zeros((problem.q.size, lams.size)))
-    _elastic._one.clear_cache()
+    monkeypatch.setattr(_elastic, "all_lams", lambda problem, lams, tol: jnp.zeros((lams.size, problem.q.size)))
+    _elastic._all_at_once.clear_cache()
     fit = jaxreg.path(X, y, jaxreg.ElasticNet(), loss=HALF, lams=6)
-    _elastic._one.clear_cache()
+    _elastic._all_at_once.clear_cache()
     assert fit.converged.all()
     assert fit.method == "newton"
     assert "missed tol at 5 λ" in fit.fallback
 
 
-def test_changing_lambda_or_data_does_not_compile_anew():
-    X, y = made(60, 8)
+def programs():
+    names = ("_all_at_once", "_on_set", "_joined", "_gathered", "_excess_of_gram", "_excess_of_columns")
+    return [getattr(_elastic, name)._cache_size() for name in names]
+
+
+@pytest.mark.parametrize("shape", [(60, 8), (20, 200)])
+def test_changing_lambda_or_data_does_not_compile_anew(shape):
+    X, y = made(*shape)
     jaxreg.path(X, y, jaxreg.ElasticNet(l1_ratio=0.3), loss=HALF, lams=20)
-    before = _elastic._one._cache_size()
+    before = programs()
     jaxreg.path(2 * X, -y, jaxreg.ElasticNet(l1_ratio=0.7), loss=HALF, lams=np.geomspace(2, 0.1, 20))
-    assert _elastic._one._cache_size() == before
+    assert programs() == before
+
+
+# --- working sets -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gram", [True, False])
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("plain", "unpenalised", "bounded"),
+        *(pytest.param(option, marks=pytest.mark.slow) for option in ("no intercept", "standardized", "weights", "offset", "positive")),
+    ],
+)
+def test_working_sets_reach_the_same_answer(monkeypatch, gram, option):
+    """With a set of 4 features and joins of 2, from the Gram matrix of all or of those that joined."""
+    X, y = made(60, 8)
+    fit = lambda: jaxreg.path(X, y, jaxreg.ElasticNet(l1_ratio=0.8), loss=HALF, lams=25, **OPTIONS[option])  # noqa: E731
+    whole = fit()
+    monkeypatch.setattr(_elastic, "_FEW", 0)
+    monkeypatch.setattr(_together, "BLOCK", 2)
+    monkeypatch.setattr(_together, "_SMALLEST", 4)
+    monkeypatch.setattr(_moments, "enough", lambda n, p: gram)
+    joined = fit()
+    assert joined.method == "batch"
+    assert joined.gap.max() < 1e-12
+    np.testing.assert_allclose(joined.coef, whole.coef, atol=1e-11)
+    assert ((joined.coef == 0) == (whole.coef == 0)).all()
+
+
+@pytest.mark.parametrize("shape", [(40, 300), (30, 1100)])
+def test_more_features_than_rows(shape):
+    X, y = made(*shape)
+    fit = jaxreg.path(X, y, jaxreg.ElasticNet(), loss=HALF, lams=25)
+    assert (fit.method, fit.fallback) == ("batch", None)
+    assert fit.gap.max() < 1e-12
+    center = X - X.mean(0)
+    _, peer, _ = enet_path(center, y - y.mean(), l1_ratio=0.5, alphas=fit.lams[::6], tol=1e-10, max_iter=1_000_000)
+    np.testing.assert_allclose(fit.coef[::6], peer.T, atol=1e-5)  # the square root of the peer's gap
+
+
+def test_a_set_that_may_not_grow_leaves_the_rest_to_newton(monkeypatch):
+    X, y = made(30, 150)
+    monkeypatch.setattr(_together, "_LARGEST", 10)
+    fit = jaxreg.path(X, y, jaxreg.ElasticNet(), loss=HALF, lams=np.geomspace(3, 0.05, 20))
+    assert fit.converged.all()
+    assert fit.method == "newton"
+
+
+def test_a_path_stops_at_max_nonzeros():
+    for shape in [(60, 20), (40, 300)]:
+        X, y = made(*shape)
+        whole = jaxreg.path(X, y, jaxreg.ElasticNet(), loss=HALF, lams=60)
+        part = jaxreg.path(X, y, jaxreg.ElasticNet(), loss=HALF, lams=60, max_nonzeros=5)
+        assert 8 <= len(part.lams) < 60
+        assert part.nonzeros[-1] > 5
+        np.testing.assert_allclose(part.coef, whole.coef[: len(part.lams)], atol=1e-12)

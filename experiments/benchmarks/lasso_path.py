@@ -152,7 +152,7 @@ class Glmnet:
 
     CODE = """
     suppressMessages(library(glmnet)); a <- commandArgs(TRUE); n <- as.integer(a[2]); p <- as.integer(a[3])
-    tol <- as.double(a[4]); L <- 100
+    tol <- as.double(a[4]); L <- as.integer(a[5])
     d <- readBin(a[1], "double", n * p + n + L); X <- matrix(d[1:(n * p)], n, p); y <- d[n * p + 1:n]; l <- d[n * p + n + 1:L]
     input <- file("stdin", "r")
     while (length(readLines(input, 1))) {
@@ -169,7 +169,7 @@ class Glmnet:
         self.folder = tempfile.TemporaryDirectory()
         data = Path(self.folder.name) / "data"
         np.concatenate([problem.X.T.ravel(), problem.y, problem.lams]).tofile(data)
-        command = ["Rscript", "-e", self.code, str(data), *map(str, problem.X.shape), self.thresh]
+        command = ["Rscript", "-e", self.code, str(data), *map(str, problem.X.shape), self.thresh, str(len(problem.lams))]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert process.stdin
         assert process.stdout
@@ -183,7 +183,7 @@ class Glmnet:
         def answer(_: Any) -> Answer:
             stdin.close()
             process.wait()
-            table = np.fromfile(f"{data}.out").reshape(100, -1)
+            table = np.fromfile(f"{data}.out").reshape(len(problem.lams), -1)
             return table[:, :-1], table[:, -1]
 
         return fit, answer

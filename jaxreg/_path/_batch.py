@@ -2,10 +2,10 @@
 
     min_u ½uᵀGu − qᵀu + λ·Σⱼ(aⱼ|uⱼ| + ½bⱼuⱼ²)   with   lowⱼ <= uⱼ <= upⱼ,
 
-a column of U for each λ, so that every step is one product G·U. Accelerated proximal gradient steps, restarted column by column
-(O'Donoghue and Candès, Adaptive restart for accelerated gradient schemes, 2015), find the active sets; conjugate gradients on them, again
-for all columns together, finish: with the right set the answer is the solution of a linear system (semismooth Newton: Li, Sun and Toh, A
-highly efficient semismooth Newton augmented Lagrangian method for solving lasso problems, 2018, §3).
+a row of U, and where they differ of q, for each λ, so that every step is one product U·G. Accelerated proximal gradient steps,
+restarted row by row (O'Donoghue and Candès, Adaptive restart for accelerated gradient schemes, 2015), find the active sets; conjugate
+gradients on them, again for all rows together, finish: with the right set the answer is the solution of a linear system (semismooth
+Newton: Li, Sun and Toh, A highly efficient semismooth Newton augmented Lagrangian method for solving lasso problems, 2018, §3).
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 _BURST = 6  # gradient steps between two solves: enough to move the active set
-_CONJUGATE = 40  # steps of a solve at most
+_CONJUGATE = 40, 150  # steps of a solve at most: while the active set is sought, and once it is nearly right
+_NEAR = 1e-4  # of the residual at zero, from where on that is so
 _ROUNDS = 60
-_STALLED = 6  # rounds without progress that end it: rounding rules
+_STALLED = 7  # rounds without progress, each of twice as many gradient steps, that end it: rounding rules
+_SHORTEST = 0.1  # of a step to the solution of a linear system
 
 
 class Quadratic(NamedTuple):
     """G has a unit diagonal, but for columns that say nothing, whose row and q are 0."""
 
     G: Float[Array, "p p"]
-    q: Float[Array, "p"]
+    q: Float[Array, "p"] | Float[Array, "L p"]
     a: Float[Array, "p"]
     b: Float[Array, "p"]
     low: Float[Array, "p"]  # −inf where there is none
@@ -49,108 +51,138 @@ def largest_eigenvalue(G: Float[Array, "p p"]) -> Float[Array, ""]:
     return jnp.minimum(1.1 * found, rows)
 
 
-def solve(problem: Quadratic, lams: Float[Array, "L"], start: Float[Array, "p L"], tol: Float[Array, ""]) -> Float[Array, "p L"]:
-    """The minimisers to a stationarity residual of ``tol`` (Euclidean, column by column), or as near as rounding lets it."""
+def residual(U: Float[Array, "L p"], slope: Float[Array, "L p"], soft: Array, low: Array, up: Array) -> Float[Array, "L"]:
+    """How far each row is from stationary when all but ``soft·|u|`` and the bounds has the gradient ``slope``."""
+    down, rise = jnp.where(U > 0, soft, -soft), jnp.where(U < 0, -soft, soft)
+    # A bound that is met takes any slope that pushes against it.
+    least = slope + jnp.where(low >= U, -jnp.inf, down)
+    most = slope + jnp.where(up <= U, jnp.inf, rise)
+    return jnp.sqrt(jnp.sum(jnp.maximum(jnp.maximum(least, -most), 0) ** 2, axis=1))
+
+
+def solve(
+    problem: Quadratic, lams: Float[Array, "L"], start: Float[Array, "L p"], tol: Array, *, smooth: bool = False
+) -> Float[Array, "L p"]:
+    """The minimisers to a stationarity residual of ``tol`` (Euclidean, for each row or for all), or as near as rounding lets it.
+
+    ``smooth`` says that all of ``a`` is 0 and nothing is bounded: then there is no active set to find.
+    """
     G, q, a, b, low, up = problem
-    soft, bend = a[:, None] * lams, b[:, None] * lams
-    low, up, q = low[:, None], up[:, None], q[:, None]
+    soft, bend = lams[:, None] * a, lams[:, None] * b
     # G + diag(bend) is below diag(top + bend): each number has a step of its own.
     steps = 1 / (largest_eigenvalue(G) + bend)
+    eps = jnp.finfo(G.dtype).eps
+    scale = jnp.maximum(jnp.linalg.norm(q, axis=-1), jnp.finfo(G.dtype).tiny)
 
     def prox(V: Array) -> Array:
-        cut = soft * steps
-        return jnp.clip(jnp.sign(V) * jnp.maximum(jnp.abs(V) - cut, 0), low, up)
+        return jnp.clip(jnp.sign(V) * jnp.maximum(jnp.abs(V) - soft * steps, 0), low, up)
 
-    def value(U: Array, GU: Array) -> Array:
-        return jnp.sum(U * (0.5 * GU - q + 0.5 * bend * U) + soft * jnp.abs(U), axis=0)
+    def value(U: Array, UG: Array) -> Array:
+        return jnp.sum(U * (0.5 * UG - q + 0.5 * bend * U) + soft * jnp.abs(U), axis=1)
 
-    def residual(U: Array, GU: Array) -> Array:
-        slope = GU - q + bend * U
-        down, rise = jnp.where(U > 0, soft, -soft), jnp.where(U < 0, -soft, soft)
-        # A bound that is met takes any slope that pushes against it.
-        least = slope + jnp.where(low >= U, -jnp.inf, down)
-        most = slope + jnp.where(up <= U, jnp.inf, rise)
-        return jnp.sqrt(jnp.sum(jnp.maximum(jnp.maximum(least, -most), 0) ** 2, axis=0))
+    def off(U: Array, UG: Array) -> Array:
+        return residual(U, UG - q + bend * U, soft, low, up)
 
-    def burst(U: Array) -> Array:
+    def burst(U: Array, count: Array) -> Array:
         def step(_: Any, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             U, Y, t = carry
-            new = prox(Y - steps * (G @ Y - q + bend * Y))
-            uphill = jnp.sum((Y - new) / steps * (new - U), axis=0) > 0
+            new = prox(Y - steps * (Y @ G - q + bend * Y))
+            uphill = jnp.sum((Y - new) / steps * (new - U), axis=1, keepdims=True) > 0
             t = jnp.where(uphill, 1.0, t)
             following = (1 + jnp.sqrt(1 + 4 * t**2)) / 2
             return new, jnp.where(uphill, new, new + (t - 1) / following * (new - U)), following
 
-        return jax.lax.fori_loop(0, _BURST, step, (U, U, jnp.ones_like(lams)))[0]
+        return jax.lax.fori_loop(0, count, step, (U, U, jnp.ones((lams.size, 1), G.dtype)))[0]
 
-    def newton(U: Array, GU: Array, reached: Array) -> Array:
-        """U and the solution of the linear system on its active set, cut where a sign would change."""
-        free: Bool[Array, "p L"] = ((U != 0) | (soft == 0)) & (low < U) & (up > U) & (jnp.diagonal(G)[:, None] + bend > 0)
-        right = jnp.where(free, q - GU - bend * U - soft * jnp.sign(U), 0)
+    def newton(U: Array, UG: Array, reached: Array) -> Array:
+        """The way from U to the solution of the linear system on its active set."""
+        free: Bool[Array, "L p"] = ((U != 0) | (soft == 0)) & (low < U) & (up > U) & (jnp.diagonal(G) + bend > 0)
+        right = jnp.where(free, q - UG - bend * U - soft * jnp.sign(U), 0)
         inverse = 1 / (1 + bend)
-
-        def product(D: Array) -> Array:
-            return jnp.where(free, G @ D + bend * D, 0)
-
         # No more digits than the active set deserves: superlinear, as in any truncated Newton method.
-        goal = jnp.sum(right**2, axis=0) * jnp.clip(reached / scale, jnp.finfo(G.dtype).eps, 0.1) ** 2
+        goal = jnp.sum(right**2, axis=1) * jnp.clip(reached / scale, eps, 0.1) ** 2
 
         def step(carry: tuple[Array, Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array, Array]:
             D, R, P, rho, count = carry
-            H = product(P)
-            bent = jnp.sum(P * H, axis=0)
-            length = jnp.where(bent > 0, rho / jnp.where(bent > 0, bent, 1), 0)
+            H = jnp.where(free, P @ G + bend * P, 0)
+            bent = jnp.sum(P * H, axis=1)
+            length = jnp.where(bent > 0, rho / jnp.where(bent > 0, bent, 1), 0)[:, None]
             D, R = D + length * P, R - length * H
             Z = inverse * R
-            new = jnp.sum(R * Z, axis=0)
-            return D, R, Z + jnp.where(rho > 0, new / jnp.where(rho > 0, rho, 1), 0) * P, new, count + 1
+            new = jnp.sum(R * Z, axis=1)
+            return D, R, Z + jnp.where(rho > 0, new / jnp.where(rho > 0, rho, 1), 0)[:, None] * P, new, count + 1
+
+        most = jnp.where(jnp.any(reached < _NEAR * scale), _CONJUGATE[1], _CONJUGATE[0])
 
         def unfinished(carry: tuple[Array, Array, Array, Array, Array]) -> Array:
-            return jnp.any(jnp.sum(carry[1] ** 2, axis=0) > goal) & (carry[4] < _CONJUGATE)
+            return jnp.any(jnp.sum(carry[1] ** 2, axis=1) > goal) & (carry[4] < most)
 
         Z = inverse * right
-        first = (jnp.zeros_like(U), right, Z, jnp.sum(right * Z, axis=0), jnp.zeros((), int))
-        moved = U + jax.lax.while_loop(unfinished, step, first)[0]
-        crossed = (moved * U < 0) & (soft > 0)
-        return jnp.clip(jnp.where(crossed, 0, moved), low, up)
+        first = (jnp.zeros_like(U), right, Z, jnp.sum(right * Z, axis=1), jnp.zeros((), int))
+        return jax.lax.while_loop(unfinished, step, first)[0]
 
-    scale = jnp.maximum(jnp.linalg.norm(q), jnp.finfo(q.dtype).tiny)
-    eps = jnp.finfo(q.dtype).eps
+    def search(U: Array, UG: Array, D: Array) -> tuple[Array, Array]:
+        """A step along D, halved until the value falls, with zero where a sign would change: (where it leads, that times G)."""
+        before, start = value(U, UG), off(U, UG)
 
-    def body(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-        U, best, stalled, count = carry
-        near = burst(U)
-        G_near = G @ near
-        far = newton(near, G_near, residual(near, G_near))
-        G_far = G @ far
-        at_near, at_far = residual(near, G_near), residual(far, G_far)
-        below = value(far, G_far) <= value(near, G_near)
+        def higher(V: Array, VG: Array) -> Array:
+            # Near the solution the values no longer tell points apart, the residuals still do.
+            return (value(V, VG) > before) & (off(V, VG) > 0.1 * start)
+
+        # What is decided is carried: worked out again for the loop's condition it could round to the other side, and never end.
+        def shorten(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+            t, V, VG, wrong = carry
+            t = jnp.where(wrong, t / 2, t)
+            moved = U + t[:, None] * D
+            V = jnp.clip(jnp.where((moved * U < 0) & (soft > 0), 0, moved), low, up)
+            VG = V @ G
+            return t, V, VG, higher(V, VG) & (t > _SHORTEST)
+
+        first = (jnp.full_like(lams, 2.0), U, UG, jnp.ones(lams.size, bool))  # the first step tried is a whole one
+        return jax.lax.while_loop(lambda carry: jnp.any(carry[3]), shorten, first)[1:3]
+
+    near_by = jnp.sqrt(eps) * scale  # below, little is left but rounding
+
+    def going(best: Array, stalled: Array) -> Array:
+        return (best > tol) & (stalled < jnp.where(best > near_by, _STALLED, 3))
+
+    def body(carry: tuple[Array, Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array, Array]:
+        U, best, stalled, refused, count = carry
+        # Where the active set is hard to find, longer bursts are what finds it.
+        far_off = going(best, stalled) & (best > near_by)
+        longer = jnp.where(jnp.any(far_off), jnp.maximum(refused, jnp.max(jnp.where(far_off, stalled, 0))), 0)
+        near = U if smooth else burst(U, jnp.where(count > 0, _BURST << longer, 0))  # at first as if the start had the right set
+        near_G = near @ G
+        far, far_G = search(near, near_G, newton(near, near_G, off(near, near_G)))
+        at_near, at_far = off(near, near_G), off(far, far_G)
+        below = value(far, far_G) <= value(near, near_G)
         take = jnp.where(at_far <= 0.1 * at_near, True, jnp.where(at_near <= 0.1 * at_far, False, below))
-        new, reached = jnp.where(take, far, near), jnp.where(take, at_far, at_near)
+        new, reached = jnp.where(take[:, None], far, near), jnp.where(take, at_far, at_near)
         better = reached < best
-        U = jnp.where(better | (best > jnp.sqrt(eps) * scale), new, U)
+        U = jnp.where((better | (best > near_by))[:, None], new, U)
+        refused = jnp.where(jnp.any(take & (best > tol)), 0, jnp.minimum(refused + 1, _STALLED - 1))
         stalled = jnp.where(reached < 0.7 * best, 0, stalled + 1)
-        return U, jnp.where(best > jnp.sqrt(eps) * scale, reached, jnp.minimum(reached, best)), stalled, count + 1
+        return U, jnp.where(best > near_by, reached, jnp.minimum(reached, best)), stalled, refused, count + 1
 
-    def unfinished(carry: tuple[Array, Array, Array, Array]) -> Array:
-        _, best, stalled, count = carry
-        return jnp.any((best > tol) & (stalled < _STALLED)) & (count < _ROUNDS)
+    def unfinished(carry: tuple[Array, Array, Array, Array, Array]) -> Array:
+        _, best, stalled, _, count = carry
+        return jnp.any(going(best, stalled)) & (count < _ROUNDS)
 
-    begin = (start, residual(start, G @ start), jnp.zeros(lams.size, int), jnp.zeros((), int))
+    none = jnp.zeros((), int)
+    begin = (start, off(start, start @ G), jnp.zeros(lams.size, int), none, none)
     return jax.lax.while_loop(unfinished, body, begin)[0]
 
 
 @functools.partial(jax.jit, static_argnames="coarse")
-def all_lams(problem: Quadratic, lams: Float[Array, "L"], tol: Float[Array, ""], coarse: int = 8) -> Float[Array, "p L"]:
+def all_lams(problem: Quadratic, lams: Float[Array, "L"], tol: Float[Array, ""], coarse: int = 8) -> Float[Array, "L p"]:
     """From a few λ to all of them: what lies between two solutions starts on the line between them."""
-    count = lams.size
+    count, p = lams.size, problem.a.size
     if count < 3 * coarse:
-        return solve(problem, lams, jnp.zeros((problem.q.size, count), lams.dtype), tol)
+        return solve(problem, lams, jnp.zeros((count, p), lams.dtype), tol)
     chosen = jnp.unique(jnp.append(jnp.arange(0, count, coarse), count - 1), size=-(-(count - 1) // coarse) + 1)
-    rough = solve(
-        problem, lams[chosen], jnp.zeros((problem.q.size, chosen.size), lams.dtype), jnp.maximum(tol, 1e-4 * jnp.linalg.norm(problem.q))
-    )
+    loose = jnp.maximum(tol, 1e-4 * jnp.linalg.norm(problem.q))
+    rough = solve(problem, lams[chosen], jnp.zeros((chosen.size, p), lams.dtype), loose)
     at = jnp.arange(count)
     left = jnp.clip(jnp.searchsorted(chosen, at, side="right") - 1, 0, chosen.size - 2)
-    share = (at - chosen[left]) / (chosen[left + 1] - chosen[left])
-    return solve(problem, lams, rough[:, left] * (1 - share) + rough[:, left + 1] * share, tol)
+    share = ((at - chosen[left]) / (chosen[left + 1] - chosen[left]))[:, None]
+    return solve(problem, lams, rough[left] * (1 - share) + rough[left + 1] * share, tol)

@@ -32,6 +32,7 @@ class Null(NamedTuple):
     loss: Array
     saturated: Array  # the smallest loss that any predictors give; from it deviances are measured
     unit: Array  # the difference: the unit of gaps
+    level: Array  # mean of its predictor beyond the offset, () or (T,): about its intercept, where paths start
     slope: Array  # gradient there with respect to scaled coefficients
     size: Array  # its norm: the unit of stationarity residuals
     lambda_max: Array  # the smallest λ whose solution is all zero; ridge: the elastic net's at l1_ratio 1e-3
@@ -123,7 +124,8 @@ def null_model(
     best = -loss.conjugate(jnp.zeros_like(eta), y, v)
     # Units of the certificates: where the null model is perfect they are absolute.
     unit = jnp.where(value - best > 64 * jnp.finfo(value.dtype).eps * jnp.abs(best), value - best, 1)
-    return Null(value, best, unit, slope, jnp.where(size > 0, size, 1), *_largest(penalty, slope))
+    level = v @ (eta - design.offset) / jnp.sum(v)
+    return Null(value, best, unit, level, slope, jnp.where(size > 0, size, 1), *_largest(penalty, slope))
 
 
 def _largest(penalty: Penalty, slope: Array) -> tuple[Array, Array]:
@@ -165,30 +167,42 @@ def certify(
     loss, y = setup.loss, design.y
     judge = functools.partial(_judge, setup, design, scale, penalty, null, gap_defined)
 
-    def one(args: tuple[Array, Array, Array]) -> Certificate:
-        lam, w, b = args
-        eta = design.X @ w + design.offset
-        if setup.intercept:
-            eta = eta + (b[0] if setup.outputs is None else b)
-        slope = loss.grad(eta, y, v)
-        g_intercept = jnp.sum(slope, axis=0) if setup.intercept else jnp.zeros((), w.dtype)
-        value, g = loss(eta, y, v), design.X.T @ slope
-        if not gap_defined:
-            return judge(lam, w, value, g, g_intercept, g, lambda t: t)
+    if constant_curvature(setup):
+        return _certify_squares(setup, design, v, A, lams, coef, intercept, judge)
+
+    # The products with X of all λ together: each is one pass over X.
+    eta = jnp.einsum("np,lp...->ln...", design.X, coef) + design.offset
+    if setup.intercept:
+        eta = eta + (intercept if setup.outputs is None else intercept[:, None])
+    slopes = jax.vmap(lambda eta: loss.grad(eta, y, v))(eta)
+
+    def dual_point(args: tuple[Array, Array]) -> Array:
+        eta, slope = args
         blocks = _blocks(loss.curvature(eta, y, v), loss.vector)
         nu = _free_step(A, slope.reshape(slope.shape[0], -1), blocks)[1]
         # Where no row of a piecewise straight loss bends, the step cannot reach Aᵀν = 0, and nothing is bounded.
-        kept = 64 * jnp.finfo(w.dtype).eps * (jnp.abs(A).T @ jnp.abs(slope.reshape(nu.shape)))
-        off = jnp.any(jnp.abs(A.T @ nu) > jnp.maximum(jnp.sqrt(jnp.finfo(w.dtype).eps) * null.size, kept))
-        nu = jnp.where(off, jnp.nan, nu).reshape(slope.shape)
+        kept = 64 * jnp.finfo(slope.dtype).eps * (jnp.abs(A).T @ jnp.abs(slope.reshape(nu.shape)))
+        off = jnp.any(jnp.abs(A.T @ nu) > jnp.maximum(jnp.sqrt(jnp.finfo(slope.dtype).eps) * null.size, kept))
+        return jnp.where(off, jnp.nan, nu).reshape(slope.shape)
+
+    nus = jax.lax.map(dual_point, (eta, slopes)) if gap_defined else slopes
+    pulls = jnp.einsum("ln...,np->lp...", jnp.concatenate([slopes, nus]) if gap_defined else slopes, design.X)
+
+    def one(args: tuple[Array, ...]) -> Certificate:
+        lam, w, eta, slope, nu, g, g_nu = args
+        g_intercept = jnp.sum(slope, axis=0) if setup.intercept else jnp.zeros((), w.dtype)
         dual_value = lambda t: jnp.sum(t * nu * design.offset) - loss.conjugate(t * nu, y, v)  # noqa: E731
-        return judge(lam, w, value, g, g_intercept, design.X.T @ nu, dual_value)
+        return judge(lam, w, loss(eta, y, v), g, g_intercept, g_nu, dual_value)
 
-    if not constant_curvature(setup):
-        return jax.lax.map(one, (lams, coef, intercept))
+    return jax.lax.map(one, (lams, coef, eta, slopes, nus, pulls[: lams.size], pulls[-lams.size :]))
 
+
+def _certify_squares(
+    setup: Setup, design: Design, v: Array, A: Array, lams: Array, coef: Array, intercept: Array, judge: Callable[..., Certificate]
+) -> Certificate:
     # With the curvature 2c the same for every λ, ν = s − 2c·Am and all that is asked of it follow from sums over the rows.
-    curvature = loss.curvature(design.offset, y, v)
+    y = design.y
+    curvature = setup.loss.curvature(design.offset, y, v)
     lever = design.X.T @ (curvature[:, None] * A)
     hessian, shift = A.T @ (curvature[:, None] * A), A.T @ (curvature * (y - design.offset))
     inverse = jnp.linalg.pinv(hessian, hermitian=True)

@@ -1,4 +1,4 @@
-"""The elastic net and bounded lasso under squared error in p numbers: every λ at once from a Gram matrix."""
+"""The elastic net and bounded lasso under squared error: many λ at once, on a Gram matrix of all columns or of a working set."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from .._penalties import Penalty
 from ..losses import SquaredError
-from . import _moments
-from ._batch import Quadratic, all_lams
+from . import _moments, _together, _working_set
+from ._batch import Quadratic, all_lams, solve
 from ._engine import Design, Setup
-from ._moments import Moments
+from ._moments import Moments, Units
+from ._working_set import Columns
 
-MOST = 1024  # features: the product with a Gram matrix of more costs more than a step on the active ones
+_FEW = 128  # features that need no working set: all λ are one program
+_LOOSE = 1e-3  # of the residual at zero: enough to see who is missing from a working set
 
 
 class Strengths(NamedTuple):
@@ -30,18 +32,17 @@ class Strengths(NamedTuple):
 
 def strengths(setup: Setup, design: Design, penalty: Penalty) -> Strengths | None:
     """None where the penalty or the problem is another."""
-    n, p = design.X.shape
     terms = penalty.terms()
-    if not isinstance(setup.loss, SquaredError) or setup.outputs is not None or p > MOST or p > n:
+    if not isinstance(setup.loss, SquaredError) or setup.outputs is not None:
         return None
     if not terms or any(term.role not in ("soft", "quadratic") or term.reference() is not None for term in terms):
         return None
-    found = _at_zero(penalty, np.zeros(p, design.X.dtype))
+    found = at_zero(penalty, np.zeros(design.X.shape[1], design.X.dtype))
     return found if (np.asarray(found.a) > 0).any() else None
 
 
 @jax.jit
-def _at_zero(penalty: Penalty, zero: Any) -> Strengths:
+def at_zero(penalty: Penalty, zero: Any) -> Strengths:
     return Strengths(penalty.subdifferential(zero)[1], penalty.curvature(zero))
 
 
@@ -55,26 +56,161 @@ def fit(
     step: Callable[[int, int, np.ndarray], bool],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(coefficients, intercepts, scales) of each lane (row of weights) at every λ (decreasing), as ``_lasso.fit`` takes them."""
-    moments = _moments.of_lanes(design, weights, ids)
-    found = []
+    n, p = design.X.shape
+    moments = _moments.of_lanes(design, weights, ids) if _moments.enough(n, p) else None
+    found: list[tuple[np.ndarray, ...]] = []
     for lane in range(len(weights)):
-        coef, intercept, scale = (np.asarray(x) for x in _one(setup, design, moments, lane, penalty, lams))
-        found.append((coef, intercept, scale))
-        step(lane, len(lams), coef)
+        told = functools.partial(step, lane)
+        if moments is not None and p <= _FEW:
+            coef, intercept, scale = (np.asarray(x) for x in _all_at_once(setup, design, moments, lane, penalty, lams))
+            done = _together.reported(coef, told)
+            found.append((coef[:done], intercept[:done], scale))
+            continue
+        if moments is None:
+            columns = _working_set.columns(setup, design, jnp.asarray(weights[lane]), penalty.a)
+            work: Any = FromColumns(columns, _problem(setup, design, penalty, columns.unit, columns.rows @ columns.target))
+            unit = columns.unit
+        else:
+            unit, problem = _from_moments(setup, design, moments, lane, penalty)
+            work = FromGram(problem)
+        size = np.asarray(unit.size)
+        near = found[0][0] * size if lane else None
+        free = np.flatnonzero((np.asarray(penalty.a) == 0) & ~np.asarray(unit.silent))
+        units = _together.follow(work, free, lams / np.asarray(unit.kappa), told, near)
+        found.append(tuple(np.asarray(x) for x in _original(setup, design, unit, jnp.asarray(units))))
     return tuple(np.stack(column) for column in zip(*found, strict=True))  # pyright: ignore[reportReturnType]
 
 
-@functools.partial(jax.jit, static_argnames=("setup",))
-def _one(setup: Setup, design: Design, moments: Moments, lane: Any, penalty: Strengths, lams: Any) -> tuple[Array, Array, Array]:
-    unit, G, q = _moments.reduce(setup, moments, lane, penalty.a, design.free)
+def _problem(setup: Setup, design: Design, penalty: Strengths, unit: Units, q: Array, G: Array | None = None) -> Quadratic:
     own = (unit.scale if setup.standardize else 1.0) / unit.size
     low = jnp.full_like(q, -jnp.inf) if design.lower is None else design.lower * unit.size
     up = jnp.full_like(q, jnp.inf) if design.upper is None else design.upper * unit.size
-    problem = Quadratic(G, q, unit.radius, penalty.b * own**2, low, up)
-    found = all_lams(problem, lams / unit.kappa, 64 * jnp.finfo(q.dtype).eps * jnp.linalg.norm(q)).T
+    return Quadratic(jnp.zeros((0, 0), q.dtype) if G is None else G, q, unit.radius, penalty.b * own**2, low, up)
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def _from_moments(setup: Setup, design: Design, moments: Moments, lane: Any, penalty: Strengths) -> tuple[Units, Quadratic]:
+    unit, G, q = _moments.reduce(setup, moments, lane, penalty.a, design.free)
+    return unit, _problem(setup, design, penalty, unit, q, G)
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def _all_at_once(setup: Setup, design: Design, moments: Moments, lane: Any, penalty: Strengths, lams: Any) -> tuple[Array, Array, Array]:
+    unit, problem = _from_moments(setup, design, moments, lane, penalty)
+    found = all_lams(problem, lams / unit.kappa, 64 * jnp.finfo(lams.dtype).eps * jnp.linalg.norm(problem.q))
+    return _original(setup, design, unit, found)
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def _original(setup: Setup, design: Design, unit: Units, found: Float[Array, "L p"]) -> tuple[Array, Array, Array]:
+    """(coefficients, intercepts, scales) on the original scale."""
     coef = found / unit.size
     # A bound that is met is met to the last bit: the certificate asks whether it is.
     if design.lower is not None and design.upper is not None:
+        low, up = design.lower * unit.size, design.upper * unit.size
         coef = jnp.where(found <= low, design.lower, jnp.where(found >= up, design.upper, coef))
     intercept = (unit.level - coef @ unit.center)[:, None]
     return coef, intercept if setup.intercept else intercept[:, :0], unit.scale
+
+
+class Members(NamedTuple):
+    """The problem on a working set."""
+
+    places: Int[Array, "b"]  # −1 where none has joined yet
+    problem: Quadratic
+    rows: Float[Array, "b n"] | None = None  # the columns, where the Gram matrix of all is not at hand
+
+
+class FromGram(NamedTuple):
+    """The problem of all columns is known in full."""
+
+    problem: Quadratic
+
+    @property
+    def size(self) -> int:
+        return self.problem.a.size
+
+    def restrict(self, places: np.ndarray, before: Any) -> Members:
+        del before
+        return _gathered(self.problem, jnp.asarray(places))
+
+    def solve(self, members: Members, lams: Array, start: Array, *, precise: bool) -> tuple[Array, Members]:
+        return _on_set(members.problem, lams, start, _goal(self.problem, precise=precise)), members
+
+    def excess(self, members: Members, found: Array, lams: Array) -> Array:
+        return _excess_of_gram(self.problem, members.places, found, lams)
+
+
+class FromColumns(NamedTuple):
+    """The Gram matrix is made of the columns that join."""
+
+    columns: Columns
+    problem: Quadratic  # of all columns, but for G
+
+    @property
+    def size(self) -> int:
+        return self.problem.a.size
+
+    def restrict(self, places: np.ndarray, before: Members | None) -> Members:
+        known = 0 if before is None else int((np.asarray(before.places) >= 0).sum())
+        new = np.flatnonzero(places >= 0)[known:]
+        block = 1 << max(len(new) - 1, _together.BLOCK - 1).bit_length()
+        at = np.append(new, np.full(block - len(new), len(places)))
+        G = jnp.zeros((len(places), len(places)), self.columns.target.dtype)
+        if before is not None:
+            G = G.at[: before.places.size, : before.places.size].set(before.problem.G)
+        return _joined(self.columns, self.problem, jnp.asarray(places), jnp.asarray(at), G)
+
+    def solve(self, members: Members, lams: Array, start: Array, *, precise: bool) -> tuple[Array, Members]:
+        return _on_set(members.problem, lams, start, _goal(self.problem, precise=precise)), members
+
+    def excess(self, members: Members, found: Array, lams: Array) -> Array:
+        assert members.rows is not None
+        return _excess_of_columns(self.columns, self.problem, members.rows, found, lams)
+
+
+_on_set = jax.jit(solve)
+
+
+@functools.partial(jax.jit, static_argnames=("precise",))
+def _goal(problem: Quadratic, *, precise: bool) -> Array:
+    return (64 * jnp.finfo(problem.q.dtype).eps if precise else _LOOSE) * jnp.linalg.norm(problem.q)
+
+
+def _vectors(problem: Quadratic, places: Array) -> Quadratic:
+    """All but G at ``places``; what fills them up says nothing."""
+
+    def at(x: Array, fill: float) -> Array:
+        return jnp.where(places >= 0, x[places], fill)
+
+    _, q, a, b, low, up = problem
+    return Quadratic(problem.G, at(q, 0.0), at(a, 1.0), at(b, 0.0), at(low, -jnp.inf), at(up, jnp.inf))
+
+
+@jax.jit
+def _gathered(problem: Quadratic, places: Int[Array, "b"]) -> Members:
+    real: Bool[Array, "b"] = places >= 0
+    G = jnp.where(real[:, None] & real, problem.G[places[:, None], places], 0)
+    return Members(places, _vectors(problem, places)._replace(G=G))
+
+
+@jax.jit
+def _joined(columns: Columns, problem: Quadratic, places: Int[Array, "b"], at: Int[Array, "k"], G: Float[Array, "b b"]) -> Members:
+    """With the Gram matrix's rows and columns ``at`` (as many as there are places: none) computed."""
+    rows = jnp.where((places >= 0)[:, None], columns.rows[places], 0)
+    products = rows.at[at].get(mode="fill", fill_value=0) @ rows.T
+    G = G.at[at].set(products, mode="drop").at[:, at].set(products.T, mode="drop")
+    return Members(places, _vectors(problem, places)._replace(G=G), rows)
+
+
+@jax.jit
+def _excess_of_gram(problem: Quadratic, places: Array, found: Float[Array, "k b"], lams: Float[Array, "k"]) -> Float[Array, "p"]:
+    return _together.beyond(problem.a, problem.low, problem.up, problem.q - found @ problem.G[places], lams, jnp.linalg.norm(problem.q))
+
+
+@jax.jit
+def _excess_of_columns(
+    columns: Columns, problem: Quadratic, rows: Float[Array, "b n"], found: Float[Array, "k b"], lams: Float[Array, "k"]
+) -> Float[Array, "p"]:
+    residual = columns.target - found @ rows
+    return _together.beyond(problem.a, problem.low, problem.up, residual @ columns.rows.T, lams, jnp.linalg.norm(columns.target))

@@ -8,7 +8,7 @@ progress is shown, buckets grow and a path may stop early.
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -279,12 +279,10 @@ def _take(penalty: Penalty, chosen: Array, shape: tuple[int, ...]) -> Penalty:
     return jax.tree.map(lambda s: jnp.broadcast_to(s, shape)[chosen], penalty)
 
 
-def null_point(setup: Setup, p: int, lanes: int, dtype: Any) -> Point:
-    """All coefficients and intercepts zero: where every path starts."""
-    return Point(
-        jnp.zeros((lanes, *setup.shape(p)), dtype),
-        jnp.zeros((lanes, setup.columns if setup.intercept else 0), dtype),
-    )
+def null_point(setup: Setup, p: int, lanes: int, level: Array) -> Point:
+    """All coefficients zero and the intercepts at ``level``: where every path starts."""
+    columns = setup.columns if setup.intercept else 0
+    return Point(jnp.zeros((lanes, *setup.shape(p)), level.dtype), jnp.broadcast_to(level.reshape(-1)[:columns], (lanes, columns)))
 
 
 def buckets(columns: int, p: int, separable: bool) -> list[int]:

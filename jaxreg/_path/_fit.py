@@ -11,14 +11,14 @@ import numpy as np
 
 from .._dtypes import is_number
 from ..losses import SquaredError
-from . import _elastic, _lasso, _ridge
+from . import _elastic, _lasso, _likelihood, _ridge
 from ._certificate import Certificate, Null, certify, constant_curvature, free_columns, null_model, why_no_gap
 from ._engine import prepare, scale_of
-from ._follow import CHUNK, Progress, follow, follow_in_row_space, part_of
+from ._follow import CHUNK, Progress, follow, part_of, row_space
 from ._inputs import Problem
 from ._knots import Knots
 
-_NAMES = {"homotopy": "the exact path", "batch": "the solver of all λ at once"}
+_NAMES = {"homotopy": "the exact path", "batch": "the solver of many λ at once"}
 
 
 class Fits(NamedTuple):
@@ -77,11 +77,12 @@ def fit_lanes(
     everyone = np.arange(len(weights))
     certificate = certified(everyone, coef, intercept)
     methods = [method] * len(weights)
-    short = everyone[~reached(certificate, coef, tol).all(axis=1)] if method in ("homotopy", "batch") else everyone[:0]
+    missed = ~reached(certificate, coef, tol)
+    short = everyone[missed.any(axis=1)] if method in ("homotopy", "batch") else everyone[:0]
     if len(short):
-        again = follow(problem, prepare(setup, design, jnp.asarray(weights[short])), null, lams, tol, None, None)
+        again = _newton(problem, weights[short], null, lams, tol)
         other = certified(short, *again)
-        better = shortfall(other, again[0]) < shortfall(certificate, coef)[short]
+        better = missed[short] & (shortfall(other, again[0]) < shortfall(certificate, coef)[short])
         for old, new in zip((coef, intercept, *certificate), (*again, *other), strict=True):
             spread = better.reshape(better.shape + (1,) * (old.ndim - 2))
             old[short] = np.where(spread, new, old[short])
@@ -122,10 +123,10 @@ def _solve(
         coef, intercept, scales = (np.stack(x) for x in zip(*[answer[:3] for answer in found], strict=True))
         return Answers(coef, intercept, scales, "homotopy", knots=found[0].knots)
     elastic = _elastic.strengths(setup, design, penalty)
-    if elastic is not None and max_nonzeros is None:
-        found = _elastic.fit(setup, design, weights, elastic, lams, ids, _teller(len(weights), len(lams), progress, None))
+    if elastic is not None:
+        found = _elastic.fit(setup, design, weights, elastic, lams, ids, _teller(len(weights), len(lams), progress, max_nonzeros))
         return Answers(*found, "batch")
-    squares = None if design.lower is not None else _ridge.strengths(penalty, setup.shape(design.X.shape[1]), design.X.dtype)
+    squares = _squares(problem)
     if squares is not None and isinstance(setup.loss, SquaredError):
         if max_nonzeros is not None:
             raise ValueError("max_nonzeros: ridge has no zero coefficients, so that there is nothing to stop at; leave it out")
@@ -136,13 +137,39 @@ def _solve(
             progress(len(lams), len(lams))
         criteria = jax.tree.map(lambda x: np.asarray(x)[: len(lams)], criteria)
         return Answers(coef, intercept, np.asarray(found.scale), "ridge", ridge=criteria)
-    lanes = prepare(setup, design, jnp.asarray(weights))
-    scales = np.asarray(lanes.scale)
-    if squares is not None and setup.bucket < design.X.shape[1] and not setup.standardize:
-        coef, intercept = follow_in_row_space(problem, jnp.asarray(weights), squares, null, lams, tol, progress)
-    else:
-        coef, intercept = follow(problem, lanes, null, lams, tol, progress, max_nonzeros)
-    return Answers(coef, intercept, scales, "newton")
+    if squares is not None and _wide(problem):
+        reduced = row_space(problem, squares, null)
+        answers = _solve(reduced.problem, weights, reduced.null, None, lams, tol, progress, None, ids)
+        return answers._replace(coef=reduced.original(answers.coef), scales=np.ones((len(weights), design.X.shape[1]), design.X.dtype))
+    smooth = _likelihood.strengths(setup, design, penalty)
+    if smooth is not None and (max_nonzeros is None or setup.outputs is None):
+        told = _teller(len(weights), len(lams), progress, max_nonzeros)
+        return Answers(*_likelihood.fit(setup, design, weights, smooth, lams, null, tol, told), "batch")
+    scales = np.stack([np.asarray(scale_of(setup, design, jnp.asarray(v))) for v in weights])
+    return Answers(*_newton(problem, weights, null, lams, tol, progress, max_nonzeros), scales, "newton")
+
+
+def _newton(
+    problem: Problem, weights: np.ndarray, null: Null, lams: Any, tol: float, progress: Progress = None, max_nonzeros: int | None = None
+) -> tuple[Any, Any]:
+    """(coefficients, intercepts) by the method that takes every loss and penalty."""
+    squares = _squares(problem)
+    if squares is None or not _wide(problem):
+        return follow(problem, prepare(problem.setup, problem.design, jnp.asarray(weights)), null, lams, tol, progress, max_nonzeros)
+    reduced = row_space(problem, squares, null)
+    coef, intercept = _newton(reduced.problem, weights, reduced.null, lams, tol, progress)
+    return reduced.original(coef), intercept
+
+
+def _squares(problem: Problem) -> Any:
+    """The a_j of a penalty that is ``Σ a_j·w_j²`` with every a_j > 0, without bounds; else None."""
+    setup, design = problem.setup, problem.design
+    return None if design.lower is not None else _ridge.strengths(problem.penalty, setup.shape(design.X.shape[1]), design.X.dtype)
+
+
+def _wide(problem: Problem) -> bool:
+    """Whether the features are too many for all of them to be fitted at once, and their number may be reduced to that of the rows."""
+    return problem.setup.bucket < problem.design.X.shape[1] and not problem.setup.standardize
 
 
 def shortfall(certificate: Certificate, coef: Any) -> np.ndarray:

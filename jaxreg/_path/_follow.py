@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from .._penalties import L2
 from ._certificate import Null
-from ._engine import Lane, advance, buckets, null_point, prepare
+from ._engine import Lane, advance, buckets, null_point
 from ._inputs import Problem
 
 Progress = Callable[[int, int], None] | None
@@ -24,7 +24,7 @@ def follow(
     setup, design = problem.setup, problem.design
     dtype, p = design.X.dtype, design.X.shape[1]
     sizes = buckets(setup.columns, p, problem.penalty.separable)
-    points = null_point(setup, p, len(lanes.weights), dtype)
+    points = null_point(setup, p, len(lanes.weights), null.level)
     # The gap is of the residual's first order at worst; aiming four digits below tol costs a Newton step or none.
     aim = jnp.asarray(max(1e-4 * tol, 64 * float(jnp.finfo(dtype).eps)), dtype)
     unit = null.size
@@ -50,22 +50,31 @@ def follow(
     return np.concatenate(coefs, axis=1), np.concatenate(intercepts, axis=1)
 
 
-def follow_in_row_space(problem: Problem, weights: Any, a: Any, null: Null, lams: Any, tol: float, progress: Progress) -> tuple[Any, Any]:
-    """L2 with more features than a working set holds: none is ever zero, but w lies in the span of the rows.
+class RowSpace(NamedTuple):
+    """An L2 problem with more features than rows, in n numbers: none of the features is ever zero, but w lies in the span of the rows.
 
     With ``X/√a = R Qᵀ``, Q orthonormal, the penalty ``Σa·w²`` of ``w = Q u/√a`` is ``Σu²``, and the n columns of R take
     the features' place.
     """
+
+    problem: Problem
+    null: Null
+    back: np.ndarray  # (p, n): w is back·u
+
+    def original(self, coef: np.ndarray) -> np.ndarray:
+        return np.einsum("pn,kln...->klp...", self.back, coef)
+
+
+def row_space(problem: Problem, a: Any, null: Null) -> RowSpace:
     design, setup = problem.design, problem.setup
-    Q, R = jnp.linalg.qr((design.X / jnp.sqrt(a)).T)
+    root = jnp.sqrt(a)
+    Q, R = jnp.linalg.qr((design.X / root).T)
     n = Q.shape[1]
     reduced = problem._replace(
         setup=setup._replace(bucket=n), design=design._replace(X=R.T, free=jnp.zeros(n, bool)), penalty=L2(1.0), free=np.zeros(n, bool)
     )
-    lanes = prepare(reduced.setup, reduced.design, weights)
-    coef, intercept = follow(reduced, lanes, null, lams, tol, progress, None)
-    back = np.asarray(Q) / np.sqrt(np.asarray(a))[:, None]
-    return np.einsum("pn,kln...->klp...", back, coef), intercept
+    back = Q / root[:, None]
+    return RowSpace(reduced, null._replace(slope=back.T @ null.slope), np.asarray(back))
 
 
 def _stepping_stones(lams: np.ndarray, largest: float) -> tuple[np.ndarray, np.ndarray]:

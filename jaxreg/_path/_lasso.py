@@ -13,13 +13,11 @@ from jaxtyping import Array, Float
 
 from .._penalties import Penalty
 from ..losses import SquaredError
-from . import _moments, _working_set
+from . import _moments, _together, _working_set
 from ._engine import Design, Setup
 from ._homotopy import start
 from ._knots import Knots, Segments, trace
 from ._moments import Units
-
-_CHUNK = 10  # λ between two reports of progress
 
 
 class Found(NamedTuple):
@@ -67,9 +65,7 @@ def fit(
     ``step(lane, λ done, coefficients of the last of them)`` is told of progress; its answer True ends the lane there.
     """
     n, p = design.X.shape
-    # Few enough features for one tableau of them all, or so many rows that a Gram matrix is the cheaper summary.
-    whole = p <= 1024 or (p <= 4096 and n >= 4 * p)
-    moments = _moments.of_lanes(design, weights, ids) if whole else None
+    moments = _moments.of_lanes(design, weights, ids) if _moments.enough(n, p) else None
     found = []
     for lane, v in enumerate(weights):
         told = functools.partial(step, lane)
@@ -79,21 +75,12 @@ def fit(
         else:
             unit, G, q = _moments.reduce(setup, moments, lane, strengths, design.free)
             segments, columns = trace(_start(G, q, unit.radius, room), lams[-1] / np.asarray(unit.kappa))[1], np.arange(p)
-            done = _reported(segments, lams / np.asarray(unit.kappa), told)
+            done = _together.reported(segments.at(lams / np.asarray(unit.kappa)), told)
         found.append(_original(setup, p, unit, segments, columns, lams[:done]))
     return found
 
 
 _start = jax.jit(start)
-
-
-def _reported(segments: Segments, lams: np.ndarray, told: Callable[[int, np.ndarray], bool]) -> int:
-    """How many λ are kept when all are known at once."""
-    coef = segments.at(lams)
-    for done in [*range(_CHUNK, len(lams), _CHUNK), len(lams)]:
-        if told(done, coef[max(done - _CHUNK, 0) : done]):
-            return done
-    return len(lams)
 
 
 def _original(setup: Setup, p: int, unit: Units, segments: Segments, columns: np.ndarray, lams: np.ndarray) -> Found:

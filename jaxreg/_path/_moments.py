@@ -15,6 +15,11 @@ from ._engine import Design, Setup, curvature_scale
 _ROWS = 1024  # a block's centred copy stays in the cache, and the whole of X is never copied
 
 
+def enough(n: int, p: int) -> bool:
+    """Whether a Gram matrix of all columns is the cheaper summary: few enough of them, or that many rows."""
+    return p <= 1024 or (p <= 4096 and n >= 4 * p)
+
+
 class Units(NamedTuple):
     """How a lane's coefficients w become u = size·w, in which every column has norm one."""
 

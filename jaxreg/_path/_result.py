@@ -29,8 +29,8 @@ class Path:
       null_loss: the data term of the null model.
       loss, penalty, formula: what was minimised.
       tol: the tolerance that ``converged`` refers to.
-      method: what solved it: "homotopy" (the exact path of the lasso under squared error), "batch" (all λ at once, from a Gram matrix),
-        "ridge" (one factorisation) or "newton".
+      method: what solved it: "homotopy" (the exact path of the lasso under squared error), "batch" (many λ at once, by
+        Newton steps that share a Hessian), "ridge" (one factorisation) or "newton" (one λ after the other).
       fallback: why "newton" had to finish what "homotopy" or "batch" began, or None.
       knots: where the exact path bends (:class:`Knots`); None for other methods.
       gap_reason: why the gap is NaN, or None.

@@ -1,0 +1,364 @@
+"""Smooth losses of one linear predictor with an elastic-net penalty and bounds: many λ at once by Newton steps that share a Hessian.
+
+For neighbouring λ the curvatures of the observations differ little. With c̄ their mean over a chunk of λ, every λ takes
+
+    U ← argmin  ½⟨U − Uₜ, H(U − Uₜ)⟩ + ⟨gₜ, U⟩ + penalty(U),      H = Σᵢ c̄ᵢxᵢxᵢᵀ,
+
+one proximal Newton step (Lee, Sun and Saunders, Proximal Newton-type methods for minimizing composite functions, 2014, algorithm 1) with
+an H that is made once for all and again where the steps gain too little. A step then costs two products with the working set's columns
+for all λ together, where Newton's own would cost a Hessian for each λ.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from .._penalties import Penalty
+from ..losses import Loss, SquaredError
+from . import _together
+from ._batch import Quadratic, residual, solve
+from ._certificate import Null
+from ._elastic import Strengths, at_zero
+from ._engine import Design, Setup, scale_of, scales
+
+_STEPS = 60
+_STALLED = 3  # steps without progress that end it: rounding rules
+_LOOSE = 1e-3  # of the residual at the null model: enough to see who is missing from a working set
+_ENOUGH = 10.0  # times the goal: what rounding leaves is not worth a Hessian for each λ
+_SLOW = 0.2  # of the residual left by a step: above, H is made anew,
+_MOVED = 0.05  # if the curvatures have moved by this share since
+
+
+class Columns(NamedTuple):
+    """Centred and scaled columns as contiguous rows, the intercept's ones among them, and the problem in their coefficients."""
+
+    rows: Float[Array, "size n"]
+    y: Float[Array, "n"]
+    offset: Float[Array, "n"]
+    weights: Float[Array, "n"]
+    a: Float[Array, "size"]
+    b: Float[Array, "size"]
+    low: Float[Array, "size"]
+    up: Float[Array, "size"]
+    unit: Float[Array, ""]  # a residual that is far from 0
+
+
+def strengths(setup: Setup, design: Design, penalty: Penalty) -> Strengths | None:
+    """What the penalty is in one target's coefficients, (p,) or (p, T); None where the penalty or the loss is another."""
+    terms = penalty.terms()
+    if isinstance(setup.loss, SquaredError) or setup.loss.vector or setup.loss.bent:
+        return None
+    if not terms or any(term.role not in ("soft", "quadratic") or term.reference() is not None for term in terms):
+        return None
+    return at_zero(penalty, np.zeros(setup.shape(design.X.shape[1]), design.X.dtype))
+
+
+def fit(
+    setup: Setup,
+    design: Design,
+    weights: np.ndarray,
+    penalty: Strengths,
+    lams: np.ndarray,
+    null: Null,
+    tol: float,
+    step: Callable[[int, int, np.ndarray], bool],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(coefficients, intercepts, scales) of each lane (row of weights) at every λ (decreasing), as ``_lasso.fit`` takes them.
+
+    Args:
+      null: where paths start, and whose gradient residuals within ``tol`` are measured by.
+    """
+    dtype = design.X.dtype
+    tol = max(1e-3 * tol, 8 * float(jnp.finfo(dtype).eps))
+    frame = _scales(setup._replace(standardize=True), design.X, jnp.asarray(weights[0]), design.free)
+    rows = _rows(setup, design, *frame)
+    own = [scale_of(setup, design, jnp.asarray(v)) for v in weights]
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    for lane, v in enumerate(weights):
+        answers = []
+        for target, (one, of_one, strength, tilt) in enumerate(_by_target(setup, design, penalty, null.slope)):
+            size = jnp.linalg.norm(tilt * own[0] / frame[1])
+            columns = _columns(one, of_one, strength, rows, frame, own[lane], jnp.asarray(v), jnp.where(size > 0, size, 1))
+            near = None if not lane else _units(one, frame, *(x[..., target] for x in _apart(setup, *found[0])))
+            smooth = design.lower is None and not (np.asarray(strength.a) > 0).any()
+            work = Likelihood(setup.loss, smooth, columns, jnp.asarray(tol, dtype))
+            free = np.flatnonzero(np.asarray(columns.a) == 0)
+            origin = np.zeros(work.size, dtype)
+            origin[design.X.shape[1] :] = np.atleast_1d(null.level)[target]
+            told = functools.partial(_told, step, lane, target, setup.columns, design.X.shape[1], len(lams))
+            units = _together.follow(work, free, lams, told, near, origin)
+            answers.append([np.asarray(x) for x in _original(one, of_one, frame, jnp.asarray(units))])
+        found.append(_side_by_side(setup, answers))
+    coef, intercept = (np.stack(column) for column in zip(*found, strict=True))
+    return coef, intercept, np.stack([np.asarray(x) for x in own])
+
+
+_scales = jax.jit(scales, static_argnames="setup")
+
+
+def _told(
+    step: Callable[[int, int, np.ndarray], bool], lane: int, target: int, targets: int, p: int, total: int, done: int, units: np.ndarray
+) -> bool:
+    """Progress of one target of several, as that of the lane; the intercept is not counted among the coefficients."""
+    return step(lane, (target * total + done) // targets, units[:, :p])
+
+
+def _by_target(setup: Setup, design: Design, penalty: Strengths, slope: Array) -> Iterator[tuple[Setup, Design, Strengths, Array]]:
+    """A penalty that is a sum over coefficients leaves nothing that targets share."""
+    if setup.outputs is None:
+        yield setup, design, penalty, slope
+        return
+    for t in range(setup.outputs):
+
+        def of(x: Any, t: int = t) -> Any:
+            return x[:, min(t, x.shape[1] - 1)] if np.ndim(x) == 2 else x
+
+        one = design._replace(y=of(design.y), offset=of(design.offset), lower=of(design.lower), upper=of(design.upper))
+        yield setup._replace(outputs=None), one, Strengths(of(penalty.a), of(penalty.b)), of(slope)
+
+
+def _side_by_side(setup: Setup, answers: list[list[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients (L, p[, T]) and intercepts (L, T or 0) from each target's."""
+    if setup.outputs is None:
+        return answers[0][0], answers[0][1]
+    return np.stack([coef for coef, _ in answers], axis=-1), np.concatenate([intercept for _, intercept in answers], axis=1)
+
+
+def _apart(setup: Setup, coef: np.ndarray, intercept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients (L, p, T) and intercepts (L, 1 or 0, T)."""
+    apart = intercept[:, None] if setup.intercept else np.zeros((len(coef), 0, setup.columns), coef.dtype)
+    return coef.reshape(*coef.shape[:2], setup.columns), apart
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def _rows(setup: Setup, design: Design, center: Array, scale: Array) -> Array:
+    rows = (design.X - center).T / scale[:, None]
+    # Rounding is all that centring leaves of a constant column.
+    noise = 64 * jnp.finfo(rows.dtype).eps * jnp.max(jnp.abs(design.X), axis=0, initial=0.0) / scale
+    rows = jnp.where((jnp.max(jnp.abs(rows), axis=1, initial=0.0) <= noise)[:, None], 0.0, rows)
+    return jnp.concatenate([rows, jnp.ones((1, rows.shape[1]), rows.dtype)]) if setup.intercept else rows
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def _columns(
+    setup: Setup, design: Design, penalty: Strengths, rows: Array, frame: tuple[Array, Array], own: Array, v: Array, unit: Array
+) -> Columns:
+    ratio, scale = (own if setup.standardize else 1.0) / frame[1], frame[1]
+
+    def full(x: Array, fill: float) -> Array:
+        return jnp.append(x, jnp.asarray(fill, x.dtype)) if setup.intercept else x
+
+    low = jnp.full_like(scale, -jnp.inf) if design.lower is None else design.lower * scale
+    up = jnp.full_like(scale, jnp.inf) if design.upper is None else design.upper * scale
+    a, b = full(penalty.a * ratio, 0.0), full(penalty.b * ratio**2, 0.0)
+    return Columns(rows, design.y, design.offset, v, a, b, full(low, -jnp.inf), full(up, jnp.inf), unit)
+
+
+def _units(setup: Setup, frame: tuple[Array, Array], coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+    """Answers on the original scale as coefficients of the rows."""
+    center, scale = (np.asarray(x) for x in frame)
+    return np.concatenate([coef * scale, intercept + coef @ center[:, None]], axis=1) if setup.intercept else coef * scale
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def _original(setup: Setup, design: Design, frame: tuple[Array, Array], found: Float[Array, "L size"]) -> tuple[Array, Array]:
+    center, scale = frame
+    units = found[:, : scale.size]
+    coef = units / scale
+    # A bound that is met is met to the last bit: the certificate asks whether it is.
+    if design.lower is not None and design.upper is not None:
+        low, up = design.lower * scale, design.upper * scale
+        coef = jnp.where(units <= low, design.lower, jnp.where(units >= up, design.upper, coef))
+    return coef, found[:, scale.size :] - (coef @ center[:, None] if setup.intercept else 0.0)
+
+
+class Hessian(NamedTuple):
+    """``Σᵢ cᵢxᵢxᵢᵀ`` and the curvatures c that it was made with; 0 before it is made."""
+
+    matrix: Float[Array, "b b"]
+    curvature: Float[Array, "n"]
+
+
+class Members(NamedTuple):
+    """The columns of a working set; what fills it up is zero and costs."""
+
+    places: Int[Array, "b"]
+    columns: Columns
+    hessian: Hessian
+
+
+class Likelihood(NamedTuple):
+    """One lane's problem, as ``_together.follow`` takes it."""
+
+    loss: Loss
+    smooth: bool  # whether nothing but squares is penalised, and nothing bounded
+    columns: Columns
+    tol: Float[Array, ""]
+
+    @property
+    def size(self) -> int:
+        return self.columns.a.size
+
+    def restrict(self, places: np.ndarray, before: Any) -> Members:
+        del before
+        return _gathered(self.columns, jnp.asarray(places))
+
+    def solve(self, members: Members, lams: Array, start: Array, *, precise: bool) -> tuple[Array, Members]:
+        goal = self.tol if precise else jnp.maximum(_LOOSE, self.tol)
+        found, hessian, done = _shared(self.loss, self.smooth, members.columns, members.hessian, lams, start, goal)
+        if not done:
+            found = _one_by_one(self.loss, self.smooth, members.columns, hessian, lams, found, goal)
+        return found, members._replace(hessian=hessian)
+
+    def excess(self, members: Members, found: Array, lams: Array) -> Array:
+        return _excess(self.loss, self.columns, members.columns, found, lams)
+
+
+@jax.jit
+def _gathered(columns: Columns, places: Int[Array, "b"]) -> Members:
+    def at(x: Array, fill: float) -> Array:
+        return jnp.where((places >= 0).reshape((-1,) + (1,) * (x.ndim - 1)), x[places], fill)
+
+    fills = {"rows": 0.0, "a": 1.0, "b": 0.0, "low": -jnp.inf, "up": jnp.inf}
+    own = columns._replace(**{name: at(getattr(columns, name), fill) for name, fill in fills.items()})
+    return Members(places, own, Hessian(jnp.zeros((places.size, places.size), columns.a.dtype), jnp.zeros_like(columns.offset)))
+
+
+def _slopes(loss: Loss, columns: Columns, eta: Float[Array, "k n"]) -> Float[Array, "k n"]:
+    return jax.vmap(lambda eta: loss.grad(eta, columns.y, columns.weights))(eta)
+
+
+@functools.partial(jax.jit, static_argnames=("loss",))
+def _excess(loss: Loss, everything: Columns, columns: Columns, found: Array, lams: Array) -> Float[Array, "size"]:
+    s = _slopes(loss, columns, found @ columns.rows + columns.offset)
+    size = jnp.max(jnp.linalg.norm(s, axis=1)) * s.shape[1] ** 0.5  # the rows have this norm
+    return _together.beyond(everything.a, everything.low, everything.up, -s @ everything.rows.T, lams, size)
+
+
+@functools.partial(jax.jit, static_argnames=("loss", "smooth"))
+def _shared(
+    loss: Loss, smooth: bool, columns: Columns, hessian: Hessian, lams: Float[Array, "k"], start: Array, tol: Array
+) -> tuple[Array, Hessian, Array]:
+    """Where steps with one Hessian for all λ lead, that Hessian, and whether they led far enough."""
+    found, reached, hessian = _minimised(loss, smooth, columns, hessian, lams, start, tol)
+    return found, hessian, jnp.all(reached <= _ENOUGH * tol * columns.unit)
+
+
+@functools.partial(jax.jit, static_argnames=("loss", "smooth"))
+def _one_by_one(loss: Loss, smooth: bool, columns: Columns, hessian: Hessian, lams: Float[Array, "k"], start: Array, tol: Array) -> Array:
+    """Newton steps with a Hessian for each λ, for those that need them."""
+
+    def one(args: tuple[Array, Array]) -> Array:
+        lam, u = args
+        return _minimised(loss, smooth, columns, hessian, lam[None], u[None], tol)[0][0]
+
+    return jax.lax.map(one, (lams, start))
+
+
+class _Carry(NamedTuple):
+    U: Float[Array, "k b"]
+    eta: Float[Array, "k n"]
+    slope: Float[Array, "k b"]
+    reached: Float[Array, "k"]
+    best: Float[Array, "k"]  # of all residuals, and where it was
+    champion: Float[Array, "k b"]
+    stalled: Int[Array, "k"]
+    slow: Array  # whether the last step gained little
+    hessian: Hessian
+    count: Array
+
+
+def _minimised(
+    loss: Loss, smooth: bool, columns: Columns, hessian: Hessian, lams: Float[Array, "k"], start: Float[Array, "k b"], tol: Array
+) -> tuple[Float[Array, "k b"], Float[Array, "k"], Hessian]:
+    """The best points met on the way to a stationarity residual of ``tol·unit``, their residuals, and the last Hessian."""
+    Z, y, offset, v, a, b, low, up, unit = columns
+    soft, bend = lams[:, None] * a, lams[:, None] * b
+    eps = jnp.finfo(Z.dtype).eps
+    goal = tol * unit
+
+    def value(U: Array, eta: Array) -> Array:
+        return jax.vmap(lambda eta: loss(eta, y, v))(eta) + jnp.sum(penalty(U), axis=1)
+
+    def penalty(U: Array) -> Array:
+        return soft * jnp.abs(U) + bend * U**2 / 2
+
+    def predictors(U: Array) -> Array:
+        return U @ Z + offset
+
+    def gradient(eta: Array) -> Array:
+        return _slopes(loss, columns, eta) @ Z.T
+
+    def off(U: Array, g: Array) -> Array:
+        return residual(U, g + bend * U, soft, low, up)
+
+    def target(carry: _Carry, H: Array, curvatures: Array) -> Array:
+        """The model's minimisers, in units that give H a unit diagonal, with H scaled to each λ's own curvature in total."""
+        diagonal = jnp.diagonal(H)
+        d = jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1))
+        total = jnp.sum(carry.hessian.curvature)
+        own = jnp.maximum(jnp.sum(curvatures, axis=1) / jnp.where(total > 0, total, 1), eps)
+        model = Quadratic(H / d / d[:, None], (carry.U @ H - carry.slope / own[:, None]) / d, a / d, b / d**2, low * d, up * d)
+        # No better than the model is true.
+        accuracy = jnp.maximum(0.03 * carry.reached, 0.3 * goal) / own / jnp.max(d)
+        found = solve(model, lams / own, carry.U * d, accuracy, smooth=smooth)
+        # A bound that is met is met to the last bit, or its slope would count.
+        return jnp.where(found <= model.low, low, jnp.where(found >= model.up, up, found / d))
+
+    def body(carry: _Carry) -> _Carry:
+        curvatures = jax.vmap(lambda eta: loss.curvature(eta, y, v))(carry.eta)
+        mean = jnp.mean(curvatures, axis=0)
+        old = carry.hessian.curvature
+        moved = jnp.sum(jnp.abs(mean - old)) > _MOVED * jnp.sum(old)
+        made = jax.lax.cond(carry.slow & moved, lambda c: Hessian((Z * c) @ Z.T, c), lambda _: carry.hessian, mean)
+        carry = carry._replace(hessian=made)
+        U, eta, g = carry.U, carry.eta, carry.slope
+        to = target(carry, made.matrix, curvatures)
+        eta_to, before = predictors(to), value(U, eta)
+        # Sufficient decrease against the model's promise (Lee et al., eq. 2.17), with room for rounding in the values.
+        promise = jnp.sum(g * (to - U) + penalty(to) - penalty(U), axis=1)
+        room = 16 * eps * jnp.abs(before)
+
+        # What is decided is carried: worked out again for the loop's condition it could round to the other side, and never end.
+        def shorten(tried: tuple[Array, Array]) -> tuple[Array, Array]:
+            t = jnp.where(tried[1], tried[0] / 2, tried[0])
+            at = value(U + t[:, None] * (to - U), eta + t[:, None] * (eta_to - eta))
+            return t, ~(at <= before + 1e-4 * t * promise + room) & (t > 1e-8)
+
+        first = (jnp.full_like(before, 2.0), jnp.ones(before.shape, bool))  # the first step tried is a whole one
+        t = jax.lax.while_loop(lambda tried: jnp.any(tried[1]), shorten, first)[0]
+        t = t[:, None]
+        whole = t == 1  # there the target's exact zeros survive
+        U, eta = jnp.where(whole, to, U + t * (to - U)), jnp.where(whole, eta_to, eta + t * (eta_to - eta))
+        g = gradient(eta)
+        now = off(U, g)
+        return _Carry(
+            U,
+            eta,
+            g,
+            now,
+            jnp.minimum(now, carry.best),
+            jnp.where((now < carry.best)[:, None], U, carry.champion),
+            jnp.where(now < 0.7 * carry.best, 0, carry.stalled + 1),
+            jnp.any((now > _SLOW * carry.reached) & (now > goal)),
+            made,
+            carry.count + 1,
+        )
+
+    def unfinished(carry: _Carry) -> Array:
+        return jnp.any((carry.best > goal) & (carry.stalled < _STALLED)) & (carry.count < _STEPS)
+
+    eta = predictors(start)
+    g = gradient(eta)
+    first = off(start, g)
+    none = jnp.zeros((), int)
+    carry = _Carry(start, eta, g, first, first, start, jnp.zeros(lams.shape, int), jnp.ones((), bool), hessian, none)
+    carry = jax.lax.while_loop(unfinished, body, carry)
+    return carry.champion, carry.best, carry.hessian

@@ -1,0 +1,122 @@
+"""Many λ at once on a set of features that violators join: the loop that the solvers of whole chunks of λ share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ._follow import part_of
+
+CHUNK = 8  # λ solved as one program
+BLOCK = 128  # features that may join at once, or as many as the set has
+_SMALLEST, _LARGEST = 128, 8192  # sizes of a set, doubled as it fills: each is compiled anew
+
+
+@runtime_checkable
+class Work(Protocol):
+    """One lane's problem: solved on sets of its coefficients, judged on all ``size`` of them."""
+
+    @property
+    def size(self) -> int: ...
+
+    def restrict(self, places: np.ndarray, before: Any) -> Any:
+        """The problem on the coefficients ``places``, −1 where there is none; ``before`` is the problem on the first of them, or None."""
+        ...
+
+    def solve(self, members: Any, lams: Float[Array, "k"], start: Float[Array, "k b"], *, precise: bool) -> tuple[Float[Array, "k b"], Any]:
+        """The minimisers, and the members with what was learnt on the way."""
+        ...
+
+    def excess(self, members: Any, found: Float[Array, "k b"], lams: Float[Array, "k"]) -> Float[Array, "size"]:
+        """How far a coefficient that stays zero is from being allowed to, at the worst of the λ; <= 0 where it is."""
+        ...
+
+
+def follow(
+    work: Work,
+    first: np.ndarray,
+    lams: np.ndarray,
+    told: Callable[[int, np.ndarray], bool],
+    near: np.ndarray | None = None,
+    origin: np.ndarray | None = None,
+) -> np.ndarray:
+    """The coefficients at every λ (decreasing), (λ done, size); NaN from where the set may not grow any more.
+
+    Args:
+      first: coefficients that are members from the start.
+      told: ``told(λ done, the last chunk's coefficients)`` ends the path where it is true.
+      near: (L, size) answers to a similar problem, to start from.
+      origin: (size,) where to start without them; the default is zero.
+    """
+    coef = np.full((len(lams), work.size), np.nan, lams.dtype)
+    order: list[int] = []
+    inside = np.zeros(work.size, bool)
+    members: Any = None
+
+    def admit(features: np.ndarray) -> None:
+        nonlocal members
+        order.extend(features.tolist())
+        inside[features] = True
+        room = min(work.size, max(_SMALLEST, 1 << (len(order) - 1).bit_length())) if order else min(work.size, _SMALLEST)
+        members = work.restrict(np.append(order, np.full(room - len(order), -1)).astype(int), members)
+
+    def padded(rows: np.ndarray) -> Array:
+        return jnp.asarray(np.pad(rows, ((0, 0), (0, len(members.places) - rows.shape[1]))))
+
+    known = np.zeros(work.size, bool) if near is None else (near != 0).any(axis=0)
+    known[first] = True
+    admit(np.flatnonzero(known))
+    last = np.zeros((1, len(order)), lams.dtype) if origin is None else origin[None, order]
+    for begin in range(0, len(lams), CHUNK):
+        done = min(begin + CHUNK, len(lams))
+        part = jnp.asarray(part_of(lams, begin, CHUNK))
+        rows = np.repeat(last, CHUNK, axis=0) if near is None else part_of(near[:, order], begin, CHUNK)
+        precise = bool(inside.all())
+        while True:
+            found, members = work.solve(members, part, padded(rows), precise=precise)
+            rows = np.asarray(found)[:, : len(order)]
+            if inside.all() and precise:
+                break
+            excess = np.where(inside, -np.inf, np.asarray(work.excess(members, found, part)))
+            new = np.flatnonzero(excess > 0)
+            if not len(new) and precise:
+                break
+            precise = precise or not len(new)
+            if len(new):
+                most = max(BLOCK, len(order))
+                new = new[np.argsort(-excess[new], kind="stable")[:most]]
+                if len(order) + len(new) > _LARGEST:
+                    return coef
+                admit(new)
+        last = rows[-1:]
+        coef[begin:done] = 0
+        coef[begin:done, order] = rows[: done - begin]
+        if told(done, coef[begin:done]):
+            return coef[:done]
+    return coef
+
+
+def reported(coef: np.ndarray, told: Callable[[int, np.ndarray], bool]) -> int:
+    """How many λ are kept when all are known at once."""
+    for done in [*range(CHUNK, len(coef), CHUNK), len(coef)]:
+        if told(done, coef[max(done - CHUNK, 0) : done]):
+            return done
+    return len(coef)
+
+
+def beyond(
+    a: Float[Array, "size"],
+    low: Float[Array, "size"],
+    up: Float[Array, "size"],
+    pull: Float[Array, "k size"],
+    lams: Float[Array, "k"],
+    scale: Array,
+) -> Float[Array, "size"]:
+    """By how much a coefficient at zero is pulled away from there, at the worst λ; of ``scale``, what rounding decides is not counted."""
+    eps = jnp.finfo(pull.dtype).eps
+    rise, fall = jnp.where(up > 0, pull, -jnp.inf), jnp.where(low < 0, -pull, -jnp.inf)
+    return jnp.max(jnp.maximum(rise, fall) - a * lams[:, None] * (1 + 64 * eps), axis=0) - 4 * eps * scale
