@@ -58,6 +58,19 @@ def test_a_prox_is_stationary_and_inside(x64, name):
         assert p.finite or float(value) == 0
 
 
+@pytest.mark.parametrize("center", [np.array([1.0, 0.0, -1.0]), 0.7])
+def test_terms_about_one_center_are_joined_wherever_they_stand(x64, center):
+    """Copies of the centre are equal at construction; under jit nobody could tell."""
+    p = L1(0.1).around(center) + jaxreg.L2(0.3) + jaxreg.L2Norm(0.2).around(np.copy(center) if np.ndim(center) else float(str(center)))
+    w = jnp.array([2.0, -0.3, 0.1])
+    inner = L1(0.1) + jaxreg.L2Norm(0.2)
+    # Completing the square about the centre.
+    expected = center + inner.prox((w - center - 0.6 * center) / 1.6, 1 / 1.6)
+    np.testing.assert_allclose(jax.jit(lambda p, w: p.prox(w))(p, w), expected, atol=1e-15)
+    with pytest.raises(UnknownOperation):
+        (L1(0.1).around(0.7) + jaxreg.L2Norm(0.2).around(0.8)).prox(w)
+
+
 @pytest.mark.parametrize("name", ["fused around", "l1 turned", "box turned"])
 def test_solvers_stop(x64, name):
     found = jaxreg.solve(lambda w: jnp.sum((w - V) ** 2) / 2, MOVED[name](), jnp.zeros(4))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import lsq_linear, minimize_scalar, nnls
 
+import jaxreg
 from jaxreg import (
     L2,
     AffineSet,
@@ -446,3 +447,16 @@ def test_sparse_ball_keeps_the_first_of_equals(dtype, x64):
             z, pull = jax.vjp(SparseBall(k).prox, jnp.asarray(row))
             np.testing.assert_array_equal(z, np.where(chosen, row, 0))
             np.testing.assert_array_equal(pull(jnp.ones_like(z))[0], chosen)
+
+
+def test_infinity_is_in_no_set():
+    """Where the inequality overflows its rounding does too."""
+    w = jnp.array([1.0, jnp.inf, -2.0])
+    for p in (
+        jaxreg.Simplex(1.0),
+        jaxreg.Hyperplane(jnp.ones(3), 0.0),
+        jaxreg.HalfSpace(jnp.ones(3), 0.0),
+        jaxreg.AffineSet(jnp.ones((1, 3)), jnp.zeros(1)),
+    ):
+        assert float(p(w)) == float(p(-w)) == np.inf
+    assert float(jaxreg.Simplex(1.0)(jnp.array([1e38, 3e38, -2.0], jnp.float32))) == np.inf

@@ -34,7 +34,7 @@ def find_penalty(what: str, given: str, known: Iterable[str], extra: str = "") -
     if found is None:
         close = difflib.get_close_matches(_bare(given), bare, n=1)
         guess = f" (did you mean {bare[close[0]]!r}?)" if close else ""
-        raise UserError(f"{what}: no penalty is called {given!r}{guess}; `jaxreg penalties` lists all {len(bare)}{extra}")
+        raise UserError(f"{what}: no penalty is called {given!r}{guess}; `jaxreg penalties` lists them all{extra}")
     return found
 
 

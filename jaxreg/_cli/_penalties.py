@@ -35,7 +35,8 @@ w = (1, 0)); of a set, the projection along one parameter, and the set with wher
 
 | operation | what it is | its prox | where it is known |
 |---|---|---|---|
-| `c * p`, `p.at(λ)` | c·p(w) | a longer step | everywhere |
+| `c * p` | c·p(w) | a longer step | everywhere |
+| `p.at(λ)` | of a path: λ·p(w), but `MCP`, `SCAD` and their group forms with λ for `lam` | a longer step; theirs | everywhere |
 | `p + q` | p(w) + q(w) | the table below | value and gradient everywhere; the prox as below, else an error |
 | `p.on(where)` | p of some leaves | the others stay | everywhere |
 | `p.around(w₀)` | p(w − w₀) | w₀ + prox(v − w₀) | everywhere |
@@ -43,7 +44,7 @@ w = (1, 0)); of a set, the projection along one parameter, and the set with wher
 | `p.rotate(Q)` | p(Qw) | Qᵀ·prox(Qv) | Q orthogonal, a matrix or a pair of functions |
 | `p.envelope(mu)` | min_z p(z) + ‖w − z‖²/(2·mu), smooth | v + s/(s + mu)·(prox(v, s + mu) − v) | convex, or weakly: modulus < 1/mu |
 | `p.dual()` | the conjugate, sup_z ⟨w, z⟩ − p(z) | v − s·prox(v/s, 1/s) (Moreau) | p convex |
-| `p.as_prox_fn()` | jaxopt's signature, `prox(x, λ, scaling)` | | everywhere |
+| `p.as_prox_fn()` | jaxopt's signature, `prox(x, λ, scaling)`, of `scaling·p.at(λ)` | | everywhere |
 
 The step of a prox is one number, an array or a pytree prefix (a diagonal metric) where the penalty is separable, else one number.
 

@@ -206,7 +206,7 @@ class Penalty:
         return 0.0 if self.convex else np.inf
 
     def at(self, lam: Strength) -> Penalty:
-        """The member of the λ path at ``lam``: ``lam * penalty``."""
+        """The member of the λ path at ``lam``: ``lam * penalty``; of MCP, SCAD and their group forms the one whose strength is ``lam``."""
         return self.scaled(lam)
 
     def as_prox_fn(self) -> Callable[..., PyTree]:

@@ -42,7 +42,7 @@ def support(w: Float[Array, "..."], lam, cap) -> Array:
 def shrink(m: Float[Array, "..."], step, lam, cap) -> Float[Array, "..."]:
     """The better of soft thresholding below the cap and of nothing above it."""
     soft = jnp.minimum(jnp.maximum(m - step * lam, 0), cap)
-    return deeper(m, step, lambda z: value(z, lam, cap), soft, jnp.maximum(m, cap))
+    return jnp.where(jnp.isinf(m), m, deeper(m, step, lambda z: value(z, lam, cap), soft, jnp.maximum(m, cap)))
 
 
 class CappedL1(Folded):

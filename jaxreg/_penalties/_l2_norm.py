@@ -43,7 +43,7 @@ def value(w: Float[Array, " n"], lam) -> Scalar:
 
 def grad(w: Float[Array, " n"], lam) -> Float[Array, " n"]:
     size = length(w)
-    return jnp.where(size > 0, lam * (w / jnp.where(size > 0, size, 1)), 0)
+    return jnp.where(size == 0, 0, lam * (w / jnp.where(size == 0, 1, size)))
 
 
 def prox(w: Float[Array, " n"], step, lam) -> Float[Array, " n"]:

@@ -19,8 +19,9 @@ def value(w: Float[Array, " n"], lam) -> Scalar:
 
 def grad(w: Float[Array, " n"], lam) -> Float[Array, " n"]:
     """Weights that are level with the largest share its slope."""
-    top = (jnp.abs(w) == jnp.max(jnp.abs(w), initial=0)) & (w != 0)
-    return lam * jnp.sign(w) * top / jnp.maximum(jnp.sum(top), 1)
+    largest = jnp.max(jnp.abs(w), initial=0)
+    top = (jnp.abs(w) == largest) & (w != 0)
+    return jnp.where(jnp.isnan(largest), jnp.nan, lam * jnp.sign(w) * top / jnp.maximum(jnp.sum(top), 1))
 
 
 def prox(w: Float[Array, " n"], step, lam) -> Float[Array, " n"]:

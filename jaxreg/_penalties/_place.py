@@ -238,4 +238,5 @@ class Around(Wrapper):
         return self.penalty.formula(prefix, f"({w} − {w}₀)")
 
     def __repr__(self) -> str:
-        return f"{self.penalty!r}.around({jax.tree.map(lambda r: r if np.ndim(r) == 0 else np.shape(r), self.center)})"
+        inner = f"({self.penalty!r})" if len(self.penalty.terms()) > 1 else repr(self.penalty)
+        return f"{inner}.around({jax.tree.map(lambda r: r if np.ndim(r) == 0 else np.shape(r), self.center)})"

@@ -36,12 +36,12 @@ def decompose(W: Float[Array, "m n"]) -> tuple[Float[Array, "m k"], Float[Array,
     if not W.size:
         return jnp.zeros((W.shape[0], 0), W.dtype), jnp.zeros(0, W.dtype), jnp.zeros((0, W.shape[1]), W.dtype)
     U, s, Vt = jnp.linalg.svd(W / unit, full_matrices=False)
-    return U, unit * s, Vt
+    return _or_nan(W, U), _or_nan(W, unit * s), Vt
 
 
 def singular_values(W: Float[Array, "m n"]) -> Float[Array, " k"]:
     unit = _unit(W)
-    return unit * jnp.linalg.svd(W / unit, compute_uv=False) if W.size else jnp.zeros(0, W.dtype)
+    return _or_nan(W, unit * jnp.linalg.svd(W / unit, compute_uv=False)) if W.size else jnp.zeros(0, W.dtype)
 
 
 def symmetric(A: Float[Array, "n n"]) -> Float[Array, "n n"]:
@@ -52,7 +52,12 @@ def eigenvalues(A: Float[Array, "n n"]) -> tuple[Float[Array, " n"], Float[Array
     """λ (rising) and Q of the symmetric part of A."""
     unit = _unit(A)
     values, Q = jnp.linalg.eigh(symmetric(A / unit)) if A.size else (jnp.zeros(0, A.dtype), A)
-    return unit * values, Q
+    return _or_nan(A, unit * values), Q
+
+
+def _or_nan(W: Array, answer: Array) -> Array:
+    """What a decomposition makes of a matrix that is not finite says nothing."""
+    return jnp.where(jnp.all(jnp.isfinite(W)), answer, jnp.nan)
 
 
 def negligible(s: Float[Array, " k"]) -> Bool[Array, " k"]:

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Scalar
 
-from .._dtypes import cast, is_number, is_penalised_leaf
+from .._dtypes import cast, is_concrete, is_number, is_penalised_leaf
 from ._arithmetic import total, zero_or_inf
 from ._base import Penalty, PyTree, Strength, UnknownOperation, _fields
 from ._place import Around, Wrapper
@@ -34,14 +34,29 @@ from ._place import Around, Wrapper
 
 def add(first: Penalty, second: Penalty) -> Penalty:
     """``first + second``, flattened; a zero penalty adds nothing."""
-    if isinstance(first, Around) and isinstance(second, Around) and first.center is second.center:
-        # Joined while the centre is one object: under jit its two copies would no longer be known to agree.
-        return Around(add(first.penalty, second.penalty), first.center)
     summands = tuple(p for term in (first, second) for p in (term.summands if isinstance(term, Sum) else (term,)))
-    kept = tuple(p for p in summands if p.terms())
-    if len(kept) == 1:
-        return kept[0]
-    return Sum(kept or summands[:1])
+    kept: list[Penalty] = []
+    for p in summands:
+        # Terms about one centre are joined while it is known to be one: under jit its copies would no longer be.
+        about = [i for i, other in enumerate(kept) if _share_a_center(other, p)]
+        if about:
+            kept[about[0]] = Around(add(kept[about[0]].penalty, p.penalty), p.center)  # pyright: ignore[reportAttributeAccessIssue]
+        elif p.terms():
+            kept.append(p)
+    return kept[0] if len(kept) == 1 else Sum(tuple(kept) or summands[:1])
+
+
+def _share_a_center(first: Penalty, second: Penalty) -> bool:
+    """One object, or equal numbers of one structure; under jit only the former can be told."""
+    if not (isinstance(first, Around) and isinstance(second, Around)):
+        return False
+    if first.center is second.center:
+        return True
+    (a, structure), (b, other) = jax.tree.flatten(first.center), jax.tree.flatten(second.center)
+    return structure == other and all(
+        x is y or (is_concrete(x) and is_concrete(y) and np.shape(x) == np.shape(y) and bool(np.all(np.asarray(x) == np.asarray(y))))
+        for x, y in zip(a, b, strict=True)
+    )
 
 
 class Sum(Penalty):

@@ -222,7 +222,8 @@ class VectorSet(Vectorwise):
     @classmethod
     def inside(cls, w: Float[Array, "..."], *strengths: Any) -> Array:
         excess, size = cls.violation(w, *strengths)
-        return excess <= rounding(w) * size
+        # Where the inequality overflows, infinity must not count as rounding.
+        return (excess <= rounding(w) * size) & (excess < jnp.inf) & jnp.all(jnp.isfinite(w))
 
     @classmethod
     def vector_value(cls, w: Float[Array, "..."], *strengths: Any) -> Scalar:

@@ -1,9 +1,10 @@
 """jaxopt's proximal operators: its names, its signature ``(x, hyperparams, scaling)`` and its λ, over jaxreg's penalties.
 
 ``from jaxreg.compat.jaxopt import prox_lasso`` stands in for ``from jaxopt.prox import prox_lasso``. Each function says which penalty it
-is; a penalty that is not here gives a callable of the same signature by ``penalty.as_prox_fn()``. Three things differ from jaxopt, all on
-purpose: a negative or non-finite strength is an error, leaves that are no floating-point arrays are handed back as they are, and the
-derivative of ``prox_group_lasso`` at zero is 0, where jaxopt's is NaN.
+is; a penalty that is not here gives a callable of the same signature by ``penalty.as_prox_fn()``. Four things differ from jaxopt, all on
+purpose: a negative or non-finite strength is an error; leaves that are no floating-point arrays are handed back as they are beside some
+that are, and alone are an error; strength and scaling of ``prox_group_lasso`` are one number each; and its derivative at zero is 0, where
+jaxopt's is NaN.
 """
 
 from __future__ import annotations
