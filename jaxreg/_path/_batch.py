@@ -141,15 +141,16 @@ def solve(
         first = (jnp.full_like(lams, 2.0), U, UG, jnp.ones(lams.size, bool))  # the first step tried is a whole one
         return jax.lax.while_loop(lambda carry: jnp.any(carry[3]), shorten, first)[1:3]
 
-    near_by = jnp.sqrt(eps) * scale  # below, little is left but rounding
+    near_by = jnp.sqrt(eps) * scale  # from here on a step must lower the residual
+    rounding = 256 * eps * scale
 
     def going(best: Array, stalled: Array) -> Array:
-        return (best > tol) & (stalled < jnp.where(best > near_by, _STALLED, 3))
+        return (best > tol) & (stalled < jnp.where(best > rounding, _STALLED, 3))
 
     def body(carry: tuple[Array, Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array, Array]:
         U, best, stalled, refused, count = carry
         # Where the active set is hard to find, longer bursts are what finds it.
-        far_off = going(best, stalled) & (best > near_by)
+        far_off = going(best, stalled) & (best > rounding)
         longer = jnp.where(jnp.any(far_off), jnp.maximum(refused, jnp.max(jnp.where(far_off, stalled, 0))), 0)
         near = U if smooth else burst(U, jnp.where(count > 0, _BURST << longer, 0))  # at first as if the start had the right set
         near_G = near @ G
