@@ -219,6 +219,35 @@ def timed(fit: Callable[[], Any]) -> tuple[float, Any]:
     return (result if isinstance(result, float) else seconds), result
 
 
+def race(
+    label: str, data: Problem, methods: dict[str, tuple[str, Method]], repeats: int, patience: float, off: Callable[[Answer, Answer], float]
+) -> None:
+    """Print a line for every method, lost or not; ``off(its answer, the first method's)`` judges it. The first method is jaxreg."""
+    runs, first, times, results = {}, {}, {}, {}
+    for name, (module, prepare) in methods.items():
+        if missing(module):
+            print(f"{label:<11} {data.name:<14} {name:<25} missing")
+            continue
+        try:
+            runs[name] = prepare(data)
+            first[name], results[name] = timed(runs[name][0])
+            times[name] = []
+        except Exception as error:  # a peer that fails is shown as failing
+            print(f"{label:<11} {data.name:<14} {name:<25} failed: {type(error).__name__}: {error}"[:140])
+            runs.pop(name, None)
+    for repeat in range(repeats):
+        for name in sorted(runs, reverse=bool(repeat % 2)):
+            if sum(times[name]) + first[name] < patience or not times[name]:
+                seconds, results[name] = timed(runs[name][0])
+                times[name].append(seconds)
+    ours = next(iter(methods))
+    base, reference = statistics.median(times[ours]), runs[ours][1](results[ours])
+    for name, (_, answer) in runs.items():
+        median, distance = statistics.median(times[name]), off(reference if name == ours else answer(results[name]), reference)
+        compiled = f"{max(first[name] - median, 0):9.2f}" if "jax" in name else ""
+        print(f"{label:<11} {data.name:<14} {name:<25} {1e3 * median:10.1f} {median / base:9.2f} {distance:9.0e} {compiled}", flush=True)
+
+
 def measure(row: str, names: list[str], memory: bool) -> None:
     """Print one row of the table: every method that is installed, lost or not."""
     data = problem(row)

@@ -14,7 +14,7 @@ from . import lasso_path as bench  # first: it limits the threads
 # isort: split
 
 import argparse
-import statistics
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +27,7 @@ from scipy.special import xlogy
 import jaxreg
 from jaxreg._dtypes import x64_scope
 
-from .lasso_path import Answer, Glmnet, Method, Problem, missing, problem, timed
+from .lasso_path import Answer, Glmnet, Method, Problem, problem, race
 
 LAMS = 50
 
@@ -65,6 +65,11 @@ def worst_gap(problem: Problem, answer: Answer, penalty: str) -> float:
     return worst
 
 
+def _off(problem: Problem, penalty: str, answer: Answer, reference: Answer) -> float:
+    del reference
+    return worst_gap(problem, answer, penalty)
+
+
 def ours(penalty: str, dtype: Any = jnp.float64, tol: float | None = None) -> Method:
     def prepare(problem: Problem) -> tuple[Callable[[], Any], Callable[[Any], Answer]]:
         X, y = jnp.asarray(problem.X, dtype), jnp.asarray(problem.y, dtype)
@@ -90,7 +95,7 @@ def loop(make: Callable[[float, int], Any], strength: str) -> Method:
             for lam in problem.lams:
                 setattr(model, strength, getattr(make(float(lam), len(problem.y)), strength))
                 model.fit(problem.X, problem.y)
-                found.append((model.coef_[0].copy(), float(model.intercept_[0])))
+                found.append((np.ravel(model.coef_).copy(), float(np.ravel(model.intercept_)[0])))
             return found
 
         return fit, lambda found: (np.stack([w for w, _ in found]), np.array([b for _, b in found]))
@@ -134,34 +139,6 @@ METHODS: dict[str, dict[str, tuple[str, Method]]] = {
 }
 
 
-def measure(penalty: str, row: str, repeats: int, patience: float) -> None:
-    """Print one problem: every method that is installed, lost or not."""
-    data = classes(row, penalty)
-    runs, first, times, results = {}, {}, {}, {}
-    for name, (module, prepare) in METHODS[penalty].items():
-        if missing(module):
-            print(f"{penalty:<4} {data.name:<14} {name:<25} missing")
-            continue
-        try:
-            runs[name] = prepare(data)
-            first[name], results[name] = timed(runs[name][0])
-            times[name] = []
-        except Exception as error:  # a peer that fails is shown as failing
-            print(f"{penalty:<4} {data.name:<14} {name:<25} failed: {type(error).__name__}: {error}"[:140])
-            runs.pop(name, None)
-    for repeat in range(repeats):
-        for name in sorted(runs, reverse=bool(repeat % 2)):
-            if sum(times[name]) + first[name] < patience or not times[name]:
-                seconds, results[name] = timed(runs[name][0])
-                times[name].append(seconds)
-    base = statistics.median(times["jaxreg"])
-    for name, (_, answer) in runs.items():
-        off = worst_gap(data, answer(results[name]), penalty)
-        median = statistics.median(times[name])
-        compiled = f"{max(first[name] - median, 0):9.2f}" if "jax" in name else ""
-        print(f"{penalty:<4} {data.name:<14} {name:<25} {1e3 * median:10.1f} {median / base:9.2f} {off:9.0e} {compiled}", flush=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="logistic_path")
     parser.add_argument("--penalty", nargs="*", default=list(METHODS), choices=list(METHODS))
@@ -172,10 +149,12 @@ def main() -> None:
     warnings.simplefilter("ignore")  # peers warn of not having converged: the gap beside their time says so
     with x64_scope():
         print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}, {bench.THREADS} threads; milliseconds; {LAMS} λ")
-        print(f"{'':<4} {'problem':<14} {'method':<25} {'median':>10} {'÷ jaxreg':>9} {'gap':>9} {'compile s':>9}")
+        print(f"{'penalty':<11} {'problem':<14} {'method':<25} {'median':>10} {'÷ jaxreg':>9} {'gap':>9} {'compile s':>9}")
         for penalty in options.penalty:
             for row in options.problems:
-                measure(penalty, row, options.repeats, options.patience)
+                data = classes(row, penalty)
+                off = functools.partial(_off, data, penalty)
+                race(penalty, data, METHODS[penalty], options.repeats, options.patience, off)
 
 
 if __name__ == "__main__":

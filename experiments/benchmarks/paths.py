@@ -13,7 +13,6 @@ from . import lasso_path as bench  # first: it limits the threads
 # isort: split
 
 import argparse
-import statistics
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +24,7 @@ import numpy as np
 import jaxreg
 from jaxreg._dtypes import x64_scope
 
-from .lasso_path import HALF, Answer, Glmnet, Method, Problem, missing, problem, timed, uncentered
+from .lasso_path import HALF, Answer, Glmnet, Method, Problem, problem, race, uncentered
 
 FOLDS = 10
 RATIO = 0.5
@@ -182,35 +181,14 @@ def measure(work: str, row: str, repeats: int, patience: float) -> None:
     # glmnet divides y, and so the square part of its penalty, by the deviation of y: at a deviation of 1 it means what the others mean.
     scale = data.y.std()
     data = data._replace(y=data.y / scale, lams=data.lams / scale / (ratio or 1.0))
-    runs, first, times, results = {}, {}, {}, {}
-    for name, (module, prepare) in methods.items():
-        if missing(module):
-            print(f"{work:<11} {data.name:<14} {name:<25} missing")
-            continue
-        try:
-            runs[name] = prepare(data)
-            first[name], results[name] = timed(runs[name][0])
-            times[name] = []
-        except Exception as error:  # a peer that fails is shown as failing
-            print(f"{work:<11} {data.name:<14} {name:<25} failed: {type(error).__name__}: {error}"[:140])
-            runs.pop(name, None)
-    for repeat in range(repeats):
-        for name in sorted(runs, reverse=bool(repeat % 2)):
-            if sum(times[name]) + first[name] < patience or not times[name]:
-                seconds, results[name] = timed(runs[name][0])
-                times[name].append(seconds)
-    ours = next(iter(methods))
-    base = statistics.median(times[ours])
-    reference = np.asarray(runs[ours][1](results[ours])[0], float)
-    for name, (_, answer) in runs.items():
-        found = answer(results[name])
-        if ratio is None:
-            off = float(np.max(np.abs(np.asarray(found[0], float) - reference)) / np.max(np.abs(reference)))
-        else:
-            off = worst_gap(data, found, ratio)
-        median = statistics.median(times[name])
-        compiled = f"{max(first[name] - median, 0):9.2f}" if "jax" in name else ""
-        print(f"{work:<11} {data.name:<14} {name:<25} {1e3 * median:10.1f} {median / base:9.2f} {off:9.0e} {compiled}", flush=True)
+
+    def off(answer: Answer, reference: Answer) -> float:
+        if ratio is not None:
+            return worst_gap(data, answer, ratio)
+        coef, exact = np.asarray(answer[0], float), np.asarray(reference[0], float)
+        return float(np.max(np.abs(coef - exact)) / np.max(np.abs(exact)))
+
+    race(work, data, methods, repeats, patience, off)
 
 
 def main() -> None:

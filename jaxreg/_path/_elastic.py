@@ -20,7 +20,6 @@ from ._moments import Moments, Units
 from ._working_set import Columns
 
 _FEW = 128  # features that need no working set: all λ are one program
-_LOOSE = 1e-3  # of the residual at zero: enough to see who is missing from a working set
 
 
 class Strengths(NamedTuple):
@@ -32,17 +31,22 @@ class Strengths(NamedTuple):
 
 def strengths(setup: Setup, design: Design, penalty: Penalty) -> Strengths | None:
     """None where the penalty or the problem is another."""
-    terms = penalty.terms()
     if not isinstance(setup.loss, SquaredError) or setup.outputs is not None:
         return None
+    found = of_penalty(setup, design, penalty)
+    return found if found is not None and (np.asarray(found.a) > 0).any() else None
+
+
+def of_penalty(setup: Setup, design: Design, penalty: Penalty) -> Strengths | None:
+    """What the penalty is in the coefficients, (p,) or (p, T); None where it is another."""
+    terms = penalty.terms()
     if not terms or any(term.role not in ("soft", "quadratic") or term.reference() is not None for term in terms):
         return None
-    found = at_zero(penalty, np.zeros(design.X.shape[1], design.X.dtype))
-    return found if (np.asarray(found.a) > 0).any() else None
+    return _at_zero(penalty, np.zeros(setup.shape(design.X.shape[1]), design.X.dtype))
 
 
 @jax.jit
-def at_zero(penalty: Penalty, zero: Any) -> Strengths:
+def _at_zero(penalty: Penalty, zero: Any) -> Strengths:
     return Strengths(penalty.subdifferential(zero)[1], penalty.curvature(zero))
 
 
@@ -104,13 +108,16 @@ def _all_at_once(setup: Setup, design: Design, moments: Moments, lane: Any, pena
 @functools.partial(jax.jit, static_argnames=("setup",))
 def _original(setup: Setup, design: Design, unit: Units, found: Float[Array, "L p"]) -> tuple[Array, Array, Array]:
     """(coefficients, intercepts, scales) on the original scale."""
-    coef = found / unit.size
-    # A bound that is met is met to the last bit: the certificate asks whether it is.
-    if design.lower is not None and design.upper is not None:
-        low, up = design.lower * unit.size, design.upper * unit.size
-        coef = jnp.where(found <= low, design.lower, jnp.where(found >= up, design.upper, coef))
+    coef = unscaled(design, found, unit.size)
     intercept = (unit.level - coef @ unit.center)[:, None]
     return coef, intercept if setup.intercept else intercept[:, :0], unit.scale
+
+
+def unscaled(design: Design, found: Float[Array, "L p"], size: Float[Array, "p"]) -> Float[Array, "L p"]:
+    """``found/size``; a bound that is met is met to the last bit: the certificate asks whether it is."""
+    if design.lower is None or design.upper is None:
+        return found / size
+    return jnp.where(found <= design.lower * size, design.lower, jnp.where(found >= design.upper * size, design.upper, found / size))
 
 
 class Members(NamedTuple):
@@ -174,7 +181,7 @@ _on_set = jax.jit(solve)
 
 @functools.partial(jax.jit, static_argnames=("precise",))
 def _goal(problem: Quadratic, *, precise: bool) -> Array:
-    return (64 * jnp.finfo(problem.q.dtype).eps if precise else _LOOSE) * jnp.linalg.norm(problem.q)
+    return (64 * jnp.finfo(problem.q.dtype).eps if precise else _together.LOOSE) * jnp.linalg.norm(problem.q)
 
 
 def _vectors(problem: Quadratic, places: Array) -> Quadratic:

@@ -25,12 +25,11 @@ from ..losses import Loss, SquaredError
 from . import _together
 from ._batch import Quadratic, residual, solve
 from ._certificate import Null
-from ._elastic import Strengths, at_zero
+from ._elastic import Strengths, of_penalty, unscaled
 from ._engine import Design, Setup, scale_of, scales
 
 _STEPS = 60
 _STALLED = 3  # steps without progress that end it: rounding rules
-_LOOSE = 1e-3  # of the residual at the null model: enough to see who is missing from a working set
 _ENOUGH = 10.0  # times the goal: what rounding leaves is not worth a Hessian for each λ
 _SLOW = 0.2  # of the residual left by a step: above, H is made anew,
 _MOVED = 0.05  # if the curvatures have moved by this share since
@@ -52,12 +51,9 @@ class Columns(NamedTuple):
 
 def strengths(setup: Setup, design: Design, penalty: Penalty) -> Strengths | None:
     """What the penalty is in one target's coefficients, (p,) or (p, T); None where the penalty or the loss is another."""
-    terms = penalty.terms()
     if isinstance(setup.loss, SquaredError) or setup.loss.vector or setup.loss.bent:
         return None
-    if not terms or any(term.role not in ("soft", "quadratic") or term.reference() is not None for term in terms):
-        return None
-    return at_zero(penalty, np.zeros(setup.shape(design.X.shape[1]), design.X.dtype))
+    return of_penalty(setup, design, penalty)
 
 
 def fit(
@@ -170,12 +166,7 @@ def _units(setup: Setup, frame: tuple[Array, Array], coef: np.ndarray, intercept
 @functools.partial(jax.jit, static_argnames=("setup",))
 def _original(setup: Setup, design: Design, frame: tuple[Array, Array], found: Float[Array, "L size"]) -> tuple[Array, Array]:
     center, scale = frame
-    units = found[:, : scale.size]
-    coef = units / scale
-    # A bound that is met is met to the last bit: the certificate asks whether it is.
-    if design.lower is not None and design.upper is not None:
-        low, up = design.lower * scale, design.upper * scale
-        coef = jnp.where(units <= low, design.lower, jnp.where(units >= up, design.upper, coef))
+    coef = unscaled(design, found[:, : scale.size], scale)
     return coef, found[:, scale.size :] - (coef @ center[:, None] if setup.intercept else 0.0)
 
 
@@ -211,7 +202,7 @@ class Likelihood(NamedTuple):
         return _gathered(self.columns, jnp.asarray(places))
 
     def solve(self, members: Members, lams: Array, start: Array, *, precise: bool) -> tuple[Array, Members]:
-        goal = self.tol if precise else jnp.maximum(_LOOSE, self.tol)
+        goal = self.tol if precise else jnp.maximum(_together.LOOSE, self.tol)
         found, hessian, done = _shared(self.loss, self.smooth, members.columns, members.hessian, lams, start, goal)
         if not done:
             found = _one_by_one(self.loss, self.smooth, members.columns, hessian, lams, found, goal)

@@ -13,6 +13,7 @@ from ._follow import part_of
 
 CHUNK = 8  # λ solved as one program
 BLOCK = 128  # features that may join at once, or as many as the set has
+LOOSE = 1e-3  # of the residual at zero: enough to see who is missing from a set
 _SMALLEST, _LARGEST = 128, 8192  # sizes of a set, doubled as it fills: each is compiled anew
 
 

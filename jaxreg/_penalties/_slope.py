@@ -65,8 +65,8 @@ class SLOPE(Norm):
     """SLOPE (sorted L1): ``lam·Σ weights_i·|w|_(i)`` with ``|w|_(1) >= |w|_(2) >= …``; OSCAR is a case of it.
 
     Large weights pay more, and weights of correlated features are made level. Gradient ``lam·weights_i·sign(w)``, prox by a sort and
-    an isotonic regression in rounds of O(n): about ten where most weights stay apart, about thirty where a large strength levels most of
-    a hundred thousand; conjugate the indicator of ``Σ_{i<=k} |u|_(i) <= lam·Σ_{i<=k} weights_i`` for every k.
+    an isotonic regression, about log n rounds of O(n); conjugate the
+    indicator of ``Σ_{i<=k} |u|_(i) <= lam·Σ_{i<=k} weights_i`` for every k.
 
     Args:
       lam: strength, >= 0, one number.
