@@ -24,7 +24,7 @@ import numpy as np
 
 from . import losses
 from ._penalties import L1, L2, ElasticNet, Penalty, Zero
-from ._penalties._arithmetic import check_numbers
+from ._penalties._arithmetic import check_numbers, check_strength
 
 
 class Problem(NamedTuple):
@@ -44,7 +44,7 @@ class Row(NamedTuple):
 
 
 def _check_strength(who: str, name: str, value: Any) -> None:
-    check_numbers(f"{who}: {name}", value, lambda x: np.isfinite(x) & (x >= 0), "finite and >= 0")
+    check_strength(f"{who}: {name}", value)
 
 
 def _check_ratio(who: str, name: str, value: Any) -> None:

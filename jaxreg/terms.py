@@ -17,7 +17,7 @@ from jaxtyping import Array, Scalar
 
 from ._dtypes import accumulator
 from ._penalties import Penalty
-from ._penalties._arithmetic import check_numbers
+from ._penalties._arithmetic import check_strength
 
 PyTree = Any
 Term = Callable[..., Any]  # (params, *batch) -> scalar
@@ -111,7 +111,7 @@ def jacobian(apply: Callable[..., PyTree], lam: Any = 1.0, key: Any = None, proj
     >>> bool(abs(value - 15.0) < 0.5)
     True
     """
-    check_numbers("jacobian: lam", lam, lambda v: np.isfinite(v) & (v >= 0), "finite and >= 0")
+    check_strength("jacobian: lam", lam)
     if projections < 1:
         raise ValueError(f"jacobian: projections must be >= 1, got {projections}")
 
@@ -134,7 +134,7 @@ def input_gradient(loss: Term, lam: Any = 1.0, has_aux: bool = False) -> Term:
       has_aux: whether the loss returns auxiliary data, which is left out here.
 
     Raises:
-      ValueError: ``lam`` is negative or not finite.
+      ValueError: ``lam`` is negative or not finite; an argument after ``params`` does not have the rows of x.
 
     References:
       Drucker and LeCun, Improving generalization performance using double backpropagation, 1992.
@@ -146,15 +146,22 @@ def input_gradient(loss: Term, lam: Any = 1.0, has_aux: bool = False) -> Term:
     >>> float(term(jnp.array([3.0, 4.0]), jnp.zeros((2, 2)), jnp.array([1.0, 0.0])))  # 0.5·(2²·1²·‖w‖² + 0)/2
     25.0
     """
-    check_numbers("input_gradient: lam", lam, lambda v: np.isfinite(v) & (v >= 0), "finite and >= 0")
+    check_strength("input_gradient: lam", lam)
 
     def input_gradient(params: PyTree, x: PyTree, *rest: Any) -> Scalar:
         def of_row(row: PyTree, *others: Any) -> Scalar:
             found = loss(params, _one(row), *[_one(other) for other in others])
             return found[0] if has_aux else found
 
+        rows = _rows(x)
+        for other in jax.tree.leaves(rest):
+            if np.shape(other)[:1] != (rows,):
+                raise ValueError(
+                    f"input_gradient: every argument after params is taken row by row, but one has shape {np.shape(other)} beside {rows} "
+                    "rows of x; bind what has no rows into the loss"
+                )
         slopes = jax.vmap(jax.grad(of_row))(x, *rest)
-        return lam * _squares(slopes) / _rows(x)
+        return lam * _squares(slopes) / rows
 
     return input_gradient
 
@@ -165,7 +172,10 @@ def _one(row: PyTree) -> PyTree:
 
 
 def _rows(x: PyTree) -> int:
-    return jax.tree.leaves(x)[0].shape[0]
+    counts = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(x)}
+    if len(counts) != 1 or counts & {(), (0,)}:
+        raise ValueError(f"x must hold rows to average over, as many in each leaf; got shapes {[np.shape(a) for a in jax.tree.leaves(x)]}")
+    return counts.pop()[0]
 
 
 def _squares(tree: PyTree) -> Scalar:

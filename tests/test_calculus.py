@@ -8,12 +8,14 @@ import pytest
 import jaxreg
 from jaxreg import (
     L1,
+    L2,
     SLOPE,
     Box,
     CappedL1,
     FusedLasso,
     GroupLasso,
     L1Ball,
+    L2Norm,
     LInf,
     LInfBall,
     NonNegative,
@@ -102,6 +104,32 @@ def test_differences_about_a_slope_have_no_joint_prox(x64):
             (term.around(np.array([[0.0, 5.0], [0.0, 0.0]])) + L1(0.7)).prox(jnp.ones((2, 2)))
     one = (FusedLasso(1.0).around(2.0) + L1(0.7)).prox(jnp.asarray(V))  # about a level it is the plain one
     np.testing.assert_allclose(one, (FusedLasso(1.0) + L1(0.7)).prox(jnp.asarray(V)), rtol=1e-6)
+
+
+def test_what_stands_in_the_way_of_a_joint_prox_is_named():
+    w = {"a": jnp.ones(2), "b": jnp.ones(2)}
+    for penalty, why in (
+        (L1(1.0) + GroupLasso(1.0, groups={"a": 0, "b": 1}).around(1.0), "their centres differ"),
+        (FusedLasso(1.0) + L1({"a": 1.0, "b": 2.0}), "the second must be single numbers"),
+        (L2Norm(1.0) + L2({"a": 1.0, "b": 2.0}), "the quadratic's strength must be one number"),
+    ):
+        with pytest.raises(UnknownOperation, match=why):
+            penalty.prox(w)
+
+
+def test_intervals_with_nothing_in_common_are_not_a_number_where_traced():
+    found = jax.jit(lambda upper: (Box(0.0, upper) + Box(2.0, 3.0)).prox(jnp.array([1.0, 5.0])))
+    assert np.isnan(found(1.0)).all()
+    assert found(2.5).tolist() == [2.0, 2.5]
+    both = Box(0.0, 1.0).on("a") + Box(2.0, 3.0).on("b")
+    assert jax.tree.map(float, both.prox({"a": 7.0, "b": 7.0})) == {"a": 1.0, "b": 3.0}
+
+
+def test_a_sum_at_an_infinite_step():
+    w = jnp.array([3.0, -1.0])
+    assert (L1(1.0) + L2(1.0)).prox(w, np.inf).tolist() == [0, 0]
+    assert (Box(-1.0, 1.0) + L2(1.0).around(0.5)).prox(w, np.inf).tolist() == [0.5, 0.5]
+    assert (L2(0.0) + Box(-1.0, 1.0)).prox(w, np.inf).tolist() == [1, -1]
 
 
 def test_a_factor_for_each_leaf_is_not_alike():

@@ -128,6 +128,11 @@ def test_negative_strength_is_an_error():
         jaxopt.prox_lasso(jnp.ones(2), -1.0)
     with pytest.raises(ValueError, match="step must be >= 0"):
         jaxopt.prox_lasso(jnp.ones(2), 1.0, -1.0)
+    # The number that was passed is named, not what it is in jaxreg's units.
+    with pytest.raises(ValueError, match="prox_ridge: l2reg must be finite and >= 0, got -2"):
+        jaxopt.prox_ridge(jnp.ones(2), -2.0)
+    with pytest.raises(ValueError, match=r"prox_elastic_net: hyperparams must be finite and >= 0, got -3"):
+        jaxopt.prox_elastic_net(jnp.ones(2), (1.0, -3.0))
 
 
 class TestAsProxFn:

@@ -218,6 +218,7 @@ def test_half_precision():
 def test_nan_is_not_hidden():
     assert np.isnan(FusedLasso(1.0).prox(jnp.array([1.0, np.nan, 2.0, 3.0]))).any()
     assert np.isnan(float(FusedLasso(1.0)(jnp.array([1.0, np.nan]))))
+    assert np.isnan(FusedLasso(1.0).grad(jnp.array([1.0, np.nan, 2.0]))).any()
 
 
 def test_refusals():

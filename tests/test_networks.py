@@ -166,6 +166,15 @@ def test_gradients_of_terms_against_differences(x64, which):
     assert float(slope) == pytest.approx(float((run(1e-5) - run(-1e-5)) / 2e-5), rel=1e-6)
 
 
+def test_what_has_no_rows_is_refused():
+    none, some = jnp.zeros((0, 2)), jnp.ones((3, 2))
+    for term in (terms.activity(lambda w, x: x @ w, L1(1.0)), terms.jacobian(lambda w, x: x @ w)):
+        with pytest.raises(ValueError, match="x must hold rows to average over"):
+            term(jnp.eye(2), none)
+    with pytest.raises(ValueError, match=r"one has shape \(\) beside 3 rows of x"):
+        terms.input_gradient(lambda w, x, scale: scale * jnp.sum(x @ w))(jnp.eye(2), some, 2.0)
+
+
 def test_activity_is_a_mean_over_rows(x64):
     params, x = weights(), jnp.asarray(X)
     found = terms.activity(mlp, L1(0.4))(params, x)

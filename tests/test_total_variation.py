@@ -153,7 +153,10 @@ def test_float32_of_any_magnitude(isotropic, size):
 def test_nan_and_empty(isotropic):
     penalty = TotalVariation(0.5, isotropic)
     assert np.isnan(penalty.prox(jnp.array([[1.0, jnp.nan], [0.0, 2.0]]))).any()
-    assert penalty.prox(jnp.zeros((0, 3))).shape == (0, 3)
+    assert np.isnan(penalty.grad(jnp.array([[1.0, jnp.nan], [0.0, 2.0]]))).any()
+    for empty in (jnp.zeros((0, 3)), jnp.zeros((3, 0)), jnp.zeros((0, 0))):
+        assert penalty.prox(empty).shape == penalty.grad(empty).shape == empty.shape
+        assert float(penalty(empty)) == float(penalty.subdiff_distance(empty, empty)) == 0
     assert penalty.prox(jnp.ones((1, 1))).tolist() == [[1]]
     assert np.all(np.isfinite(jax.hessian(penalty)(jnp.zeros((2, 2)))))
 

@@ -36,11 +36,11 @@ class L0(jaxreg.Separable):
 
     @staticmethod
     def leaf_value(w, lam):
-        return lam * (w != 0)
+        return jnp.where(jnp.isnan(w), w, lam * (w != 0))
 
     @staticmethod
     def leaf_grad(w, lam):
-        return jnp.zeros_like(w)
+        return 0 * w
 
     @staticmethod
     def leaf_support(w, lam):
@@ -49,7 +49,7 @@ class L0(jaxreg.Separable):
     @staticmethod
     def leaf_prox(w, step, lam):
         # Keeping and dropping cost the same at the threshold; without one zero is kept too, as the identity's derivative wants it.
-        return jnp.where(jnp.abs(w) >= jnp.sqrt(2 * lam * step), w, 0)
+        return jnp.where(jnp.abs(w) < jnp.sqrt(2 * lam * step), 0, w)
 
 
 class L0ThresholdedAtLam(L0):
@@ -222,6 +222,8 @@ SUBTLE = [
     (HardAtTheKneeMCP(0.6, gamma=10.0), {"prox vs global oracle"}),
     (leaf(jaxreg.L1, grad=lambda w, lam: lam * jnp.sign(w) * jnp.where(jnp.abs(w) > 500, 2, 1))(0.3), {"grad vs autodiff"}),
     (leaf(jaxreg.L1, support=lambda w, lam: w > 0)(0.3), {"support"}),
+    (leaf(jaxreg.L1, prox=lambda w, step, lam: jnp.where(jnp.abs(w) > step * lam, soft(w, step * lam), 0))(0.3), {"NaN is not hidden"}),
+    (leaf(jaxreg.L1, grad=lambda w, lam: jnp.where(w > 0, lam, jnp.where(w < 0, -lam, 0)))(0.3), {"NaN is not hidden"}),
     (leaf(jaxreg.L1, prox=lambda w, step, lam: jnp.where(lam > 0, soft(w, step * lam), w))(0.3), {"prox derivatives"}),
 ]
 

@@ -35,6 +35,11 @@ def check_numbers(name: str, value: Any, valid: Callable[[np.ndarray], Any], dom
             raise ValueError(f"{name} must be {domain}, got {first}{count}")
 
 
+def check_strength(name: str, value: Any) -> None:
+    """A strength, or a tree of them, is finite and not negative."""
+    check_numbers(name, value, lambda x: np.isfinite(x) & (x >= 0), "finite and >= 0")
+
+
 def refuse_nothing(leaves: list[Any]) -> None:
     """Parameters of which none can be penalised are a mistake, not a penalty of zero: integers are no parameters."""
     if leaves and not any(is_penalised_leaf(leaf) for leaf in leaves):
@@ -73,6 +78,11 @@ def zeros(leaf: Any) -> Any:
 def zero_or_inf(u: Array) -> Array:
     """The conjugate of the zero function: 0 at 0, +inf elsewhere."""
     return jnp.where(u == 0, 0.0, jnp.inf).astype(u.dtype)
+
+
+def at_most(x: Any, most: Any) -> Any:
+    """``min(x, most)``, but NaN where x is: XLA's minimum on a CPU may lose it."""
+    return jnp.where(x > most, most, x)
 
 
 def finite_product(step: Any, lam: Any) -> Any:

@@ -13,7 +13,7 @@ from jaxtyping import Scalar
 
 from .._dtypes import is_concrete, is_number, is_penalised_leaf
 from ._about import About
-from ._arithmetic import check_numbers, coefficient, norm
+from ._arithmetic import check_strength, coefficient, norm
 
 PyTree = Any
 Strength = Any  # a number, an array that belongs to one leaf, or a pytree of them that is a prefix of params
@@ -85,7 +85,7 @@ class Penalty:
 
     def _validate(self, name: str, value: Any) -> None:
         """Strengths are finite and not negative."""
-        check_numbers(f"{type(self).__name__}: {name}", value, lambda x: np.isfinite(x) & (x >= 0), "finite and >= 0")
+        check_strength(f"{type(self).__name__}: {name}", value)
 
     def _with(self, **changes: Any) -> Any:
         """A copy with fields replaced and nothing validated (the new values may be tracers or derived)."""
@@ -312,7 +312,7 @@ class Penalty:
     def __mul__(self, factor: Any) -> Penalty:
         if isinstance(factor, Penalty) or not is_number(factor):
             return NotImplemented
-        check_numbers("factor", factor, lambda x: np.isfinite(x) & (x >= 0), "finite and >= 0")
+        check_strength("factor", factor)
         return self.scaled(factor)
 
     __rmul__ = __mul__

@@ -32,11 +32,15 @@ _STEP = 1 / 8
 
 def differences(w: Float[Array, "m n"]) -> Float[Array, "2 m n"]:
     """To the pixel below and to the pixel at the right, 0 at the far edges."""
+    if not w.size:
+        return jnp.zeros((2, *w.shape), w.dtype)
     return jnp.stack([jnp.pad(jnp.diff(w, axis=0), ((0, 1), (0, 0))), jnp.pad(jnp.diff(w, axis=1), ((0, 0), (0, 1)))])
 
 
 def adjoint(y: Float[Array, "2 m n"]) -> Float[Array, "m n"]:
     """Dᵀy."""
+    if not y.size:
+        return y[0]
     down, right = y[0, :-1], y[1, :, :-1]
     rows = jnp.pad(down, ((1, 0), (0, 0))) - jnp.pad(down, ((0, 1), (0, 0)))
     return rows + jnp.pad(right, ((0, 0), (1, 0))) - jnp.pad(right, ((0, 0), (0, 1)))
@@ -54,7 +58,7 @@ def length(g: Float[Array, "2 m n"], isotropic: bool) -> Float[Array, "k m n"]:
 def direction(g: Float[Array, "2 m n"], isotropic: bool) -> Float[Array, "2 m n"]:
     """``g/|g|``, 0 at 0."""
     size = length(g, isotropic)
-    return jnp.where(size > 0, g / jnp.where(size > 0, size, 1), 0)
+    return jnp.where(size == 0, 0, g / jnp.where(size == 0, 1, size))
 
 
 def inside(x: Shaped[Array, "k m n"]) -> Shaped[Array, "2 m n"]:

@@ -32,7 +32,7 @@ def signs(w: Float[Array, " n"], order: int) -> Float[Array, " m"]:
     change, size = jnp.diff(w, order + 1), jnp.abs(w)
     for _ in range(order + 1):
         size = size[1:] + size[:-1]
-    return jnp.where(jnp.abs(change) > (8 * jnp.finfo(w.dtype).eps * size if order else 0), jnp.sign(change), 0)
+    return jnp.where(jnp.abs(change) <= (8 * jnp.finfo(w.dtype).eps * size if order else 0), 0, jnp.sign(change))
 
 
 def untied(w: Float[Array, " n"], order: int) -> Bool[Array, " n"]:

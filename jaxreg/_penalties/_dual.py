@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Scalar
 
 from .._dtypes import cast, is_concrete, is_penalised_leaf
-from ._arithmetic import check_numbers, coefficient, number
+from ._arithmetic import check_numbers, check_strength, coefficient, number
 from ._base import Penalty, PyTree, Strength, UnknownOperation
 from ._place import forgiving_conjugate
 
@@ -46,7 +46,7 @@ class Dual(Penalty):
     def __post_init__(self) -> None:
         if not self.penalty.convex:
             raise UnknownOperation(f"{self.penalty!r} is not convex: a dual would describe its convex hull, not itself")
-        check_numbers("Dual: scale", self.scale, lambda x: np.isfinite(x) & (x >= 0), "finite and >= 0")
+        check_strength("Dual: scale", self.scale)
 
     def __call__(self, params: PyTree) -> Scalar:
         # What prox puts on the edge of the domain lies a rounding of v outside: inside means within 1024 ε, for v a thousand times as far.

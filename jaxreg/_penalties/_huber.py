@@ -9,18 +9,18 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ._about import About
-from ._arithmetic import check_numbers, finite_product, weighted_sum
+from ._arithmetic import at_most, check_numbers, finite_product, weighted_sum
 from ._base import Strength
 from ._separable import Separable
 
 
 def value(w: Float[Array, "..."], lam, delta) -> Float[Array, "..."]:
-    m = jnp.minimum(jnp.abs(w), delta)
+    m = at_most(jnp.abs(w), delta)
     return lam * m * (jnp.abs(w) - m / 2)
 
 
 def grad(w: Float[Array, "..."], lam, delta) -> Float[Array, "..."]:
-    return lam * jnp.clip(w, -delta, delta)
+    return lam * jnp.where(jnp.abs(w) > delta, jnp.sign(w) * delta, w)
 
 
 def prox(w: Float[Array, "..."], step, lam, delta) -> Float[Array, "..."]:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._dtypes import is_concrete, is_number
+from .._tree import combine
 from ._about import About
 from ._arithmetic import check_numbers
 from ._base import Penalty, Strength
@@ -112,7 +113,7 @@ class NonNegative(Separable):
 
 
 def _check_order(lower: Any, upper: Any) -> None:
-    if all(is_number(bound) and is_concrete(bound) for bound in (lower, upper)):
+    if all(map(is_concrete, (lower, upper))):
         crossed = np.greater(np.asarray(lower), np.asarray(upper))
         if crossed.any():
             raise ValueError(f"Box: lower must not exceed upper, but does in {crossed.sum()} of {crossed.size} entries")
@@ -159,8 +160,8 @@ class Box(Separable):
 
     def _validate(self, name: str, value: Any) -> None:
         check_numbers(f"Box: {name}", value, lambda x: ~np.isnan(x), "a number")
-        if name == "upper" and jax.tree.structure(self.lower) == jax.tree.structure(self.upper):
-            jax.tree.map(_check_order, self.lower, self.upper)
+        if name == "upper" and all(map(is_number, jax.tree.leaves((self.lower, self.upper)))):
+            combine(self.lower, self.upper, _check_order, "Box: upper")
 
     def scaled(self, factor: Strength) -> Penalty:
         del factor

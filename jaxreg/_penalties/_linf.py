@@ -14,14 +14,14 @@ from ._vector import Norm, norm_formula
 
 
 def value(w: Float[Array, " n"], lam) -> Scalar:
-    return lam * jnp.max(jnp.abs(w), initial=0)
+    # XLA's maximum on a CPU may lose a NaN.
+    return lam * jnp.where(jnp.any(jnp.isnan(w)), jnp.nan, jnp.max(jnp.abs(w), initial=0))
 
 
 def grad(w: Float[Array, " n"], lam) -> Float[Array, " n"]:
     """Weights that are level with the largest share its slope."""
-    largest = jnp.max(jnp.abs(w), initial=0)
-    top = (jnp.abs(w) == largest) & (w != 0)
-    return jnp.where(jnp.isnan(largest), jnp.nan, lam * jnp.sign(w) * top / jnp.maximum(jnp.sum(top), 1))
+    top = (jnp.abs(w) == jnp.max(jnp.abs(w), initial=0)) & (w != 0)
+    return jnp.where(jnp.any(jnp.isnan(w)), jnp.nan, lam * jnp.sign(w) * top / jnp.maximum(jnp.sum(top), 1))
 
 
 def prox(w: Float[Array, " n"], step, lam) -> Float[Array, " n"]:

@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ._about import About
-from ._arithmetic import check_numbers, steepest_bend
+from ._arithmetic import at_most, check_numbers, steepest_bend
 from ._base import Strength
 from ._folded import Knee
 
 
 def value(w: Float[Array, "..."], lam, gamma, scale) -> Float[Array, "..."]:
-    m = jnp.minimum(jnp.abs(w), gamma * lam)
+    m = at_most(jnp.abs(w), gamma * lam)
     return scale * (lam * m - m**2 / (2 * gamma))
 
 

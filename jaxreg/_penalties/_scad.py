@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ._about import About
-from ._arithmetic import check_numbers, steepest_bend
+from ._arithmetic import at_most, check_numbers, steepest_bend
 from ._base import Strength
 from ._folded import Knee, deeper
 
 
 def value(w: Float[Array, "..."], lam, a, scale) -> Float[Array, "..."]:
-    m = jnp.minimum(jnp.abs(w), a * lam)
+    m = at_most(jnp.abs(w), a * lam)
     return scale * (lam * m - jnp.maximum(m - lam, 0) ** 2 / (2 * (a - 1)))
 
 

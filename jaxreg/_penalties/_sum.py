@@ -172,14 +172,14 @@ class Sum(Penalty):
         for i, first in enumerate(rest):
             for second in rest[i + 1 :]:
                 if _overlap(first, second, params) and not _known(first, second, params):
-                    raise _unknown("prox", first, second)
+                    raise _unknown("prox", first, second, _obstacle(first, second))
         point, steps = params, [step] * len(rest)
         if quadratics:
             point, eased = _complete_square(quadratics, params, step)
             steps = [eased if t.separable else _common_step(t, quadratics, params, step) for t in rest]
         for term, own_step in zip(rest, steps, strict=True):
             point = term.prox(point, own_step)
-        return point
+        return _in_all([t for t in rest if t.role == "interval"], point)
 
     def conjugate(self, dual: PyTree) -> Scalar:
         terms = self._terms()
@@ -284,9 +284,31 @@ def _overlap(first: Penalty, second: Penalty, params: PyTree) -> bool:
     return any(a and b for a, b in both)
 
 
-def _unknown(what: str, first: Penalty, second: Penalty) -> UnknownOperation:
+def _in_all(intervals: list[Penalty], point: PyTree) -> PyTree:
+    """The last projection's point, if it is in the other intervals too; else they have none in common: an error, or NaN where traced."""
+    if len(intervals) < 2:
+        return point
+    for term in intervals[:-1]:
+        empty = jax.tree.map(lambda lower, upper: lower > upper, *term.subdifferential(point))
+        for w, missed in zip(jax.tree.leaves(point), jax.tree.leaves(empty), strict=True):
+            if is_concrete(missed) and bool(jnp.any(missed & ~jnp.isnan(w))):
+                raise ValueError(f"{term!r} + {intervals[-1]!r}: the intervals have no number in common, in {int(missed.sum())} entries")
+        point = jax.tree.map(lambda w, missed: jnp.where(missed, jnp.nan, w), point, empty)
+    return point
+
+
+def _obstacle(first: Penalty, second: Penalty) -> str:
+    """Why two terms that otherwise have a joint prox have none as they stand."""
+    if first.reference() is not second.reference():
+        return " (their centres differ)"
+    if first.role == "levels" and second.convex and second.separable:
+        return " (the strengths of the second must be single numbers, on all leaves of the first)"
+    return ""
+
+
+def _unknown(what: str, first: Penalty, second: Penalty, why: str = "") -> UnknownOperation:
     return UnknownOperation(
-        f"the {what} of {first!r} + {second!r} is not known where they share leaves. Known joint proxes: L1, L2, elastic "
+        f"the {what} of {first!r} + {second!r} is not known where they share leaves{why}. Known joint proxes: L1, L2, elastic "
         f"net and Box or NonNegative in any sum; any penalty with one number's L2; a separable convex one with Box; a group "
         f"norm with L1 or NonNegative; fused differences with a separable convex one of single strengths; a folded concave one with "
         f"NonNegative. Otherwise put the terms on different leaves with .on, smooth one with .envelope(mu) or add it to the loss"
@@ -311,8 +333,10 @@ def _complete_square(quadratics: list[Penalty], params: PyTree, step: Any) -> tu
         w = jnp.asarray(w)
         s = cast(s, w)
         a, pull = sum(x[i] for x in slopes), -sum(x[i] for x in pulls)
-        points.append((w + s * pull) / (1 + s * a))
-        steps.append(s / (1 + s * a))
+        # An infinite step has a limit wherever there is curvature.
+        eased = jnp.where(a == 0, s, jnp.where(jnp.isinf(s), 1 / jnp.where(a == 0, 1, a), s / (1 + s * a)))
+        points.append(jnp.where(a == 0, w, w / (1 + s * a) + eased * pull))
+        steps.append(eased)
     return jax.tree.unflatten(treedef, points), jax.tree.unflatten(treedef, steps)
 
 
@@ -328,6 +352,6 @@ def _common_step(norm: Penalty, quadratics: list[Penalty], params: PyTree, step:
         while hasattr(bare, "penalty"):
             bare = bare.penalty
         if not all(flags) or not is_number(bare.lam) or np.ndim(bare.lam):
-            raise _unknown("prox", norm, q)
+            raise _unknown("prox", norm, q, " (the quadratic's strength must be one number, on all leaves of the first)")
         curvature = curvature + 2 * bare.lam
     return step / (1 + step * curvature)

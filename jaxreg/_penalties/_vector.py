@@ -87,6 +87,8 @@ class Vectorwise(Penalty):
                 f"{type(self).__name__}: axis {axis} does not exist in a params leaf of shape {shape}; "
                 "place the penalty on leaves that have it, with .on"
             )
+        if len({a % len(shape) for a in axes}) < len(axes):
+            raise ValueError(f"{type(self).__name__}: axis {axis} names an axis twice in a params leaf of shape {shape}")
         return tuple(a % len(shape) for a in axes)
 
     def _slices(self, w: Array) -> Array:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from .. import _tree
 from .._penalties import L1, L2, GroupLasso, NonNegative
+from .._penalties._arithmetic import check_strength
 
 PyTree = Any
 
@@ -73,6 +74,7 @@ def prox_elastic_net(x: PyTree, hyperparams: tuple[Any, Any] | None = None, scal
     [0.5, 0.0]
     """
     lam, gamma = (1.0, 1.0) if hyperparams is None else hyperparams
+    check_strength("prox_elastic_net: hyperparams", hyperparams)
     treedef = jax.tree.structure(x)
     pairs = zip(_tree.broadcast_prefix(lam, x, "hyperparams[0]"), _tree.broadcast_prefix(gamma, x, "hyperparams[1]"), strict=True)
     halves = jax.tree.unflatten(treedef, [a * b / 2 for a, b in pairs])
@@ -101,7 +103,7 @@ def prox_ridge(x: PyTree, l2reg: Any = 1.0, scaling: Any = 1.0) -> PyTree:
     >>> prox_ridge(jnp.array([3.0]), 2.0).tolist()
     [1.0]
     """
-    return L2(_half(l2reg)).prox(x, scaling)
+    return L2(_half(l2reg, "prox_ridge")).prox(x, scaling)
 
 
 def prox_non_negative_ridge(x: PyTree, l2reg: Any = 1.0, scaling: Any = 1.0) -> PyTree:
@@ -111,7 +113,7 @@ def prox_non_negative_ridge(x: PyTree, l2reg: Any = 1.0, scaling: Any = 1.0) -> 
     >>> prox_non_negative_ridge(jnp.array([3.0, -3.0]), 2.0).tolist()
     [1.0, 0.0]
     """
-    return (L2(_half(l2reg)) + NonNegative()).prox(x, scaling)
+    return (L2(_half(l2reg, "prox_non_negative_ridge")) + NonNegative()).prox(x, scaling)
 
 
 def make_prox_from_projection(projection: Callable[[PyTree, Any], PyTree]) -> Callable[..., PyTree]:
@@ -137,5 +139,6 @@ def _or_one(strength: Any) -> Any:
     return 1.0 if strength is None else strength
 
 
-def _half(strength: Any) -> Any:
+def _half(strength: Any, name: str) -> Any:
+    check_strength(f"{name}: l2reg", strength)
     return jax.tree.map(lambda value: value / 2, _or_one(strength))

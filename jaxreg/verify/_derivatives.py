@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +55,19 @@ def value_in_float32(s: Subject) -> Finding:
     single = batched(s.value_of)(points).astype(np.float64)
     errors = _gap(single, double) / np.maximum(1, np.abs(np.where(np.isfinite(double), double, 1)))
     return worst(errors, tolerances.SINGLE, lambda i: s.at(points[i]))
+
+
+def nan_is_not_hidden(s: Subject) -> Finding:
+    """A NaN among the parameters leaves one in the prox, in the gradient (of what is no set), and no finite value: divergence is seen."""
+    points = np.where(np.eye(s.n, dtype=bool)[~s.free], np.nan, s.scattered[8])
+    if not len(points):
+        raise UnknownOperation("no parameter is penalised")
+    hidden: dict[str, Any] = {"value": np.isfinite(s.value(points))}
+    with contextlib.suppress(UnknownOperation):
+        hidden["prox"] = ~np.isnan(s.prox(points, np.full(len(points), 0.7))).any(axis=1)
+    if s.p.finite:
+        hidden["grad"] = ~np.isnan(s.grad(points)).any(axis=1)
+    return worst(np.where(np.stack([*hidden.values()]), np.inf, 0.0), 0.0, lambda i, j: f"{[*hidden][i]} at {s.at(points[j])}")
 
 
 def grad_against_autodiff(s: Subject, derived: bool) -> Finding:

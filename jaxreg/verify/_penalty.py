@@ -68,6 +68,7 @@ def penalty(
         s = Subject(p, jnp.zeros(4) if params is None else params, definition, sample)
         checks: dict[str, Any] = {
             "value in float32": derivatives.value_in_float32,
+            "NaN is not hidden": derivatives.nan_is_not_hidden,
             "grad vs autodiff": lambda s: derivatives.grad_against_autodiff(s, has_derived_gradient(p)),
             "grad vs central differences": derivatives.grad_against_differences,
             "curvature vs differences": derivatives.curvature_against_differences,
