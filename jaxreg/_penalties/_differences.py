@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Scalar
 
 from ._base import PyTree
-from ._spline import adjoint, nearest
+from ._chain import adjoint
+from ._spline import nearest
 from ._vector import Vectorwise
 
 

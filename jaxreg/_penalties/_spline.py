@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ._chain import fit
+from ._chain import adjoint, exact, fit
 from ._levels import level
 
 _NEWTON = 60  # steps at most; 12 to 20 reach rounding
 _EXCHANGES = 30  # of knots that the interior point put on the wrong side: 0 to 3, but nothing forbids a cycle
-
-
-def adjoint(u: Float[Array, " m"], order: int) -> Float[Array, " n"]:
-    """``Dᵀu`` of ``D = diff^{order+1}``."""
-    return (-1) ** (order + 1) * jnp.diff(jnp.pad(u, order + 1), order + 1)
 
 
 def nearest(v: Float[Array, " n"], lam: Any, free: Bool[Array, " m"], order: int) -> Float[Array, " n"]:
@@ -31,6 +27,7 @@ def nearest(v: Float[Array, " n"], lam: Any, free: Bool[Array, " m"], order: int
     return jnp.where(lam > 0, spline(v, lam, free, order), start)
 
 
+@functools.partial(jax.jit, static_argnums=3)  # called by itself, its loops would be compiled anew each time
 def spline(v: Float[Array, " n"], lam: Any, free: Bool[Array, " m"], order: int) -> Float[Array, " n"]:
     """:func:`nearest` for order > 0 and lam > 0.
 
@@ -96,10 +93,12 @@ def _interior(v: Array, lam: Any, free: Array, order: int) -> _Point:
 
     def solve(p: _Point, top: Array, bottom: Array) -> _Point:
         """The Newton direction towards ``upper·above = top`` and ``lower·below = bottom``."""
-        old = jnp.where(p.above < p.below, lam - p.above, p.below - lam)
+        # Of what the present prices leave of v: the direction itself is fitted, and loses no digits beside lam.
+        sides = exact(lam) - p.above, exact(p.below) - lam
+        now = jax.tree.map(lambda high, low: jnp.where(free, 0, jnp.where(p.above < p.below, high, low)), *sides)
         weight = jnp.where(free, 0, 1 / (p.upper / p.above + p.lower / p.below))
-        slope = jnp.where(free, 0, old - weight * (top / p.above - bottom / p.below))
-        du = jnp.where(free, 0, fit(v, order, weight, slope)[2] - old)
+        slope = jnp.where(free, 0, -weight * (top / p.above - bottom / p.below))
+        du = jnp.where(free, 0, fit(exact(v) - adjoint(now, order), order, weight, slope)[2])
         return _Point(-du, du, (top + p.upper * du) / p.above - p.upper, (bottom - p.lower * du) / p.below - p.lower)
 
     def longest(p: _Point, d: _Point) -> Array:
@@ -123,7 +122,8 @@ def _interior(v: Array, lam: Any, free: Array, order: int) -> _Point:
 
     sides = (jnp.where(free, 0, jnp.maximum(s * slopes, 0) + size) for s in (1, -1))
     start = _Point(jnp.full_like(slopes, lam), jnp.full_like(slopes, lam), *sides)
-    end = jnp.sum(v**2) * jnp.finfo(v.dtype).eps ** 0.65
+    # The pairs that float32 is computed with have digits beyond its ε.
+    end = jnp.sum(v**2) * jnp.finfo(v.dtype).eps ** (1.2 if v.dtype == jnp.float32 else 0.65)
     floor = gap(start) * jnp.finfo(v.dtype).eps ** 2
     state = (start, gap(start), jnp.zeros((), int), jnp.zeros((), bool))
     return jax.lax.while_loop(lambda s: ~s[3] & (s[2] < _NEWTON) & (s[1] > floor), newton, state)[0]

@@ -20,9 +20,9 @@ class TrendFilter(Differences):
     The prox is an interior point, then least squares with its knots: O(n) each, a line after the other. Off the knots
     differences are 0 to the rounding of w, and smaller ones count as 0.
 
-    The problem's condition grows as n^(order + 1). What the prox cannot prove (to a duality gap of √ε·‖w‖²) it returns as NaN: in
-    float64 seen for order 2 on a thousand points without noise and order 3 on thousands; in float32 for order 1 from two thousand points
-    on, order 2 from a hundred and order 3 from fifty, the sooner the larger lam. Use float64 there.
+    The problem's condition grows as n^(order + 1), for which float32 is computed in pairs of numbers. What the prox cannot prove (to a
+    duality gap of √ε·‖w‖²) it returns as NaN: in float64 seen for order 2 on a thousand points without noise and order 3 on thousands; in
+    float32 for order 1 on ten thousand points and order 2 on a thousand with a lam that leaves next to no knot, and order 3 on hundreds.
 
     Args:
       lam: strength, >= 0, one number; in units of the loss per unit of (order + 1)-th difference.
