@@ -17,6 +17,7 @@ from ._objective import objective as objective
 
 # λ paths and the choice of λ.
 from ._path import CrossValidation as CrossValidation
+from ._path import Folds as Folds
 from ._path import Knots as Knots
 from ._path import Path as Path
 from ._path import cross_validate as cross_validate
@@ -93,3 +94,4 @@ from ._update import TrainState as TrainState
 from ._update import gradient_step as gradient_step
 from ._update import make_step as make_step
 from ._warnings import ConvergenceWarning as ConvergenceWarning
+from ._warnings import GridEdgeWarning as GridEdgeWarning

@@ -128,6 +128,7 @@ def test_non_negative_least_squares():
     np.testing.assert_allclose(fit.coef[0], expected, atol=1e-10)
 
 
+@pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")
 def test_folds_are_the_paths_of_their_rows():
     X, y = made(90, 6)
     penalty = jaxreg.ElasticNet(l1_ratio=0.6)

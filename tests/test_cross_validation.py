@@ -10,7 +10,6 @@ from sklearn.linear_model import Lasso, Ridge
 
 import jaxreg
 from jaxreg import losses
-from jaxreg._path import draw_folds
 from jaxreg._path._cv import mean_and_error
 
 KEY = jax.random.key(0)
@@ -24,6 +23,7 @@ def data():
     return X, X @ np.array([2.0, -1.0, 0.5, 0, 0, 0, 0]) + 1 + rng.normal(size=60)
 
 
+@pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")
 @pytest.mark.parametrize("penalty", [jaxreg.L1(), jaxreg.L2()], ids=lambda p: type(p).__name__)
 def test_every_fold_is_the_peer_fitted_on_its_training_rows(data, penalty):
     X, y = data
@@ -44,11 +44,11 @@ def test_every_fold_is_the_peer_fitted_on_its_training_rows(data, penalty):
 
 def test_standard_error_is_that_of_the_mean_over_folds():
     errors = np.array([[1.0], [2.0], [4.0], [5.0]])
-    mean, se = mean_and_error(errors, np.full(4, 15.0))
+    mean, se = mean_and_error(errors, np.full(4, 15.0), np.zeros(4, int))
     assert mean[0] == 3
     np.testing.assert_allclose(se[0], np.std(errors, ddof=1) / np.sqrt(4))
     # Unequal folds, by hand: weights 1/4, 3/4; m = 1·1/4 + 3·3/4; spread = (1/4)(1−m)² + (3/4)(3−m)², over K − 1 = 1.
-    mean, se = mean_and_error(np.array([[1.0], [3.0]]), np.array([5.0, 15.0]))
+    mean, se = mean_and_error(np.array([[1.0], [3.0]]), np.array([5.0, 15.0]), np.zeros(2, int))
     np.testing.assert_allclose([mean[0], se[0]], [2.5, np.sqrt(0.25 * 1.5**2 + 0.75 * 0.5**2)])
 
 
@@ -69,18 +69,20 @@ def test_rules(data):
 
 def test_the_edge_of_the_grid_is_seen(data):
     X, y = data
-    assert jaxreg.cross_validate(X, y, jaxreg.L1(), loss=HALF, lams=[1.0, 0.8], folds=5, key=KEY).edge
+    with pytest.warns(jaxreg.GridEdgeWarning, match=r"the smallest λ, 0\.8"):
+        assert jaxreg.cross_validate(X, y, jaxreg.L1(), loss=HALF, lams=[1.0, 0.8], folds=5, key=KEY).edge
+    assert not jaxreg.cross_validate(X, y, jaxreg.L1(), loss=HALF, lams=[1.0, 0.8, 0.0], folds=5, key=KEY).edge  # nothing is below 0
     noise = np.random.default_rng(5).normal(size=60)  # nothing to find: the largest λ is best, and that is no edge
     assert not jaxreg.cross_validate(X, noise, jaxreg.L1(), loss=HALF, lams=[1.0, 0.8, 1e-9], folds=5, key=KEY).edge
 
 
 def test_folds_come_from_the_key_and_are_balanced():
-    a, b = draw_folds(103, 10, KEY), draw_folds(103, 10, KEY)
+    a, b = jaxreg.Folds.draw(103, 10, KEY).ids, jaxreg.Folds.draw(103, 10, KEY).ids
     np.testing.assert_array_equal(a, b)
-    assert not np.array_equal(a, draw_folds(103, 10, jax.random.key(1)))
+    assert not np.array_equal(a, jaxreg.Folds.draw(103, 10, jax.random.key(1)).ids)
     assert set(np.bincount(a)) == {10, 11}
     labels = np.r_[np.zeros(60, int), np.ones(20, int)]
-    ids = draw_folds(80, 5, KEY, labels)
+    ids = jaxreg.Folds.draw(80, 5, KEY, classes=labels).ids
     assert [np.bincount(labels[ids == k]).tolist() for k in range(5)] == [[12, 4]] * 5
 
 
@@ -124,7 +126,7 @@ BAD = {
     "one fold": ({"folds": 1, "key": KEY}, "folds must be at least 2, got 1"),
     "too many": ({"folds": 61, "key": KEY}, "folds = 61 is more than the 60 rows"),
     "rule": ({"folds": 5, "key": KEY, "rule": "best"}, "rule must be one of"),
-    "ids": ({"folds": np.zeros(60)}, "60 integer ids, got float64"),
+    "ids": ({"folds": np.zeros(60)}, "ids must be integers of shape .*, got float64"),
     "missing id": ({"folds": np.arange(60) % 2 * 2}, "none missing"),
     "empty fold": ({"folds": np.arange(60) % 2, "sample_weight": (np.arange(60) % 2).astype(float)}, "fold 0 holds out no row"),
 }

@@ -131,6 +131,7 @@ def test_far_targets_do_not_stop_the_null_model(name):
     assert fit.gap.max() < 1e-10
 
 
+@pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")
 def test_cross_validation_reports_half_deviances():
     loss, y = CASES["poisson"]
     cv = jaxreg.cross_validate(X, y, jaxreg.L1(), loss=loss, lams=[0.3, 0.05], folds=4, key=jax.random.key(0))

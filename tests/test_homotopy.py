@@ -308,6 +308,7 @@ def test_nothing_unfinished_is_called_converged():
     assert np.isfinite(fit.coef).all()
 
 
+@pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")
 def test_changing_lambda_or_data_does_not_compile_anew():
     X, y = made(60, 7)
     jaxreg.path(X, y, jaxreg.L1(), lams=20)
@@ -320,6 +321,7 @@ def test_changing_lambda_or_data_does_not_compile_anew():
 # --- folds --------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")
 def test_folds_are_the_paths_of_their_rows():
     X, y = made(60, 7)
     X[:, 2] *= 1e6
@@ -338,6 +340,7 @@ def test_folds_are_the_paths_of_their_rows():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")
 def test_a_feature_that_lives_in_one_fold():
     X, y = made(60, 5)
     ids = np.arange(60) // 15

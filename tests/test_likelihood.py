@@ -115,6 +115,7 @@ def test_targets_are_fitted_apart():
 
 
 @pytest.mark.parametrize("targets", [1, 2])
+@pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")
 def test_folds_are_the_paths_of_their_rows(targets):
     X, y = made(losses.Poisson(), 90)
     y = y if targets == 1 else np.stack([y, np.flip(y)], axis=1)

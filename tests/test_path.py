@@ -490,6 +490,7 @@ def test_changing_lambda_or_support_does_not_compile_anew(diabetes):
 
 
 @pytest.mark.parametrize(("n", "p"), [(60, 7), (20, 35)])
+@pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")
 def test_ridge_folds_are_the_paths_of_their_rows(n, p):
     X, y = made(n, p)
     cv = jaxreg.cross_validate(X, y, jaxreg.L2(), lams=[30.0, 3.0], folds=4, key=jax.random.key(0))

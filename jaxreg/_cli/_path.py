@@ -155,6 +155,7 @@ def _run(
     started = time.perf_counter()
     with progress(f"λ path and {folds} folds") as tell, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        warnings.simplefilter("ignore", jaxreg.GridEdgeWarning)  # said below, with the option that mends it
         cv = jaxreg.cross_validate(
             design.X, design.y, penalty, loss=loss, lams=grid, folds=folds, key=jax.random.key(seed), rule=rule,
             standardize=standardize, progress=tell,
@@ -171,7 +172,7 @@ def _run(
     say.print(report.path_table(cv))
     if len(cv.lams) > 18:
         say.print(f"{len(cv.lams)} λ were fitted; the table shows a selection, path.json all of them.")
-    if cv.edge and cv.lam_min > 0:
+    if cv.edge:
         high, low = float(cv.lam_min), float(cv.lam_min) / 1000
         say.print(f"λ_min is at the edge of the grid: the error may still fall beyond it; try --lams {high:.3g}:{low:.3g}:100.")
     say.print()

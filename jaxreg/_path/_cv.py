@@ -1,8 +1,7 @@
-"""Choosing λ by K-fold cross-validation: one grid from all the data, folds drawn once, every error kept."""
+"""Choosing λ by cross-validation: one grid from all the data, folds drawn once, every error kept."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import warnings
 from typing import Any
@@ -13,148 +12,18 @@ import numpy as np
 from jaxtyping import Array
 
 from .._penalties import Penalty
-from .._warnings import ConvergenceWarning
+from .._warnings import ConvergenceWarning, GridEdgeWarning
 from ..losses import Loss
+from ._cv_result import CrossValidation
 from ._engine import Design, Setup, predictor
-from ._fit import fit_lanes, reached
+from ._fit import Fits, fit_lanes, reached
+from ._folds import as_folds, check_rows
 from ._follow import Progress
-from ._inputs import check_lams, check_problem, scope
+from ._inputs import Problem, check_lams, check_problem, scope
 from ._path import as_path, separable_classes, warn_if_not_converged
-from ._result import Path, shown_rows
+from ._scoring import SCORES, check_scoring, mean_score
 
 RULES = ("min", "1se")
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class CrossValidation:
-    """K-fold cross-validation of a λ path; made by :func:`jaxreg.cross_validate`.
-
-    Attributes:
-      path: the path on all the data.
-      lams: (L,) the grid, decreasing.
-      fold_errors: (K, L) weighted mean error of each fold's held-out rows.
-      fold_coef, fold_intercept: (K, L, …) each fold's answers.
-      fold_converged: (K, L) bool, each by its own certificate.
-      fold_method: what solved each fold, as ``Path.method``.
-      fold_ids: (n,) the fold in which each row is held out.
-      mean: (L,) mean error over folds, weighted by their held-out weight.
-      se: (L,) its standard error.
-      index_min, index_1se: positions of the smallest mean, and of the largest λ within one standard error of it.
-      rule: which of the two is chosen.
-      error_name: what the error is.
-    """
-
-    path: Path
-    lams: Any
-    fold_errors: Any
-    fold_coef: Any
-    fold_intercept: Any
-    fold_converged: Any
-    fold_method: tuple[str, ...]
-    fold_ids: Any
-    mean: Any
-    se: Any
-    index_min: int
-    index_1se: int
-    rule: str
-    error_name: str
-
-    @property
-    def index(self) -> int:
-        """The position of the chosen λ."""
-        return self.index_min if self.rule == "min" else self.index_1se
-
-    @property
-    def lam(self) -> float:
-        """The chosen λ."""
-        return float(self.lams[self.index])
-
-    @property
-    def lam_min(self) -> float:
-        """The λ with the smallest mean error."""
-        return float(self.lams[self.index_min])
-
-    @property
-    def lam_1se(self) -> float:
-        """The largest λ whose mean error is within one standard error of the smallest."""
-        return float(self.lams[self.index_1se])
-
-    @property
-    def coef(self) -> Any:
-        """The coefficients at the chosen λ, from all the data."""
-        return self.path.coef[self.index]
-
-    @property
-    def intercept(self) -> Any:
-        """The intercept at the chosen λ, from all the data."""
-        return self.path.intercept[self.index]
-
-    @property
-    def edge(self) -> bool:
-        """Whether the smallest error lies at the small end of the grid, so that a longer grid might find a smaller one."""
-        return len(self.lams) > 1 and self.index_min == len(self.lams) - 1
-
-    def predict(self, X: Any) -> Any:
-        """The expected target at the chosen λ."""
-        return self.path.predict(X, self.lam)
-
-    def __repr__(self) -> str:
-        return f"<cross-validation: {self.path.formula}; {self.fold_errors.shape[0]} folds, {self.rule}: λ = {self.lam:.4g}>"
-
-    def __str__(self) -> str:
-        rows = [repr(self), f"{'λ':>12} {'nonzeros':>9} {self.error_name:>24} {'± SE':>9}"]
-        for i in sorted({*shown_rows(len(self.lams), 15), self.index_min, self.index_1se}):
-            marks = [name for name, at in (("λ_min", self.index_min), ("λ_1se", self.index_1se)) if at == i]
-            numbers = f"{float(self.lams[i]):12.6g} {int(self.path.nonzeros[i]):9d} {float(self.mean[i]):24.6g} {float(self.se[i]):9.2g}"
-            rows.append(" ".join([numbers, *marks]))
-        return "\n".join(rows)
-
-
-def draw_folds(n: int, folds: int, key: jax.Array, classes: Any = None) -> np.ndarray:
-    """(n,) fold ids 0 … folds−1 of sizes that differ by one at most, drawn from a key; balanced within each class.
-
-    Args:
-      n: rows.
-      folds: how many folds, between 2 and n.
-      key: a jax random key; the same key gives the same folds.
-      classes: (n,) labels, to stratify by.
-
-    Raises:
-      ValueError: fewer than two folds or more than rows.
-    """
-    if folds < 2:
-        raise ValueError(f"folds must be at least 2, got {folds}")
-    if folds > n:
-        raise ValueError(f"folds = {folds} is more than the {n} rows; use folds <= {n}")
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
-    order = rng.permutation(n)
-    if classes is not None:
-        # Dealing out the rows sorted by class leaves each fold with its share of every class.
-        order = order[np.argsort(np.asarray(classes)[order], kind="stable")]
-    ids = np.empty(n, int)
-    ids[order] = np.arange(n) % folds
-    return ids
-
-
-@functools.partial(jax.jit, static_argnames=("setup",))
-def _errors(setup: Setup, design: Design, held_out: Array, coef: Array, intercept: Array) -> Array:
-    """(K, L): each fold's weighted mean loss on its held-out rows, less the smallest that it could be."""
-    classes = (setup.columns,) if setup.loss.vector else ()
-    least = -setup.loss.pointwise_conjugate(jnp.zeros(design.y.shape + classes, design.X.dtype), design.y)
-
-    def one(args: tuple[Array, Array, Array]) -> Array:
-        v, coefs, intercepts = args
-
-        def one_lam(at: tuple[Array, Array]) -> Array:
-            eta = predictor(setup, design.X, at[0], at[1], design.offset)
-            values = setup.loss.pointwise(eta, design.y) - least
-            values = values if values.ndim == 1 else jnp.mean(values, axis=1)
-            return jnp.sum(jnp.where(v > 0, v * values, 0)) / jnp.sum(v)
-
-        # Ten λ make a matrix product of what would be ten passes over X.
-        return jax.lax.map(one_lam, (coefs, intercepts), batch_size=10)
-
-    return jax.lax.map(one, (held_out, coef, intercept))
 
 
 def cross_validate(
@@ -165,8 +34,10 @@ def cross_validate(
     loss: Loss | None = None,
     lams: Any = 100,
     folds: Any = 10,
+    repeats: int = 1,
     key: jax.Array | None = None,
     rule: str = "min",
+    scoring: str = "loss",
     intercept: bool = True,
     standardize: bool = False,
     sample_weight: Any = None,
@@ -184,23 +55,37 @@ def cross_validate(
     K/(K−1)); ``"half_mean"`` or ``"mean"`` avoid that. Folds are stratified by class for the likelihoods of classes.
 
     Args:
-      folds: the number of folds (then ``key`` is needed), or (n,) ids 0 … K−1 of the fold in which each row is held out.
+      folds: the number of folds K (then ``key`` is needed; K = n leaves one out); (n,) ids 0 … K−1 of the fold in which each row is
+        held out, or (repeats, n); a :class:`jaxreg.Folds`, such as ``Folds.by_group`` and ``Folds.in_time``; or pairs (rows to train
+        on, rows to test on).
+      repeats: deal the rows out anew this often; only with a number of folds.
       key: a jax random key from which the folds are drawn, once.
       rule: ``"min"`` chooses the smallest mean error, ``"1se"`` the largest λ within one standard error of it.
+      scoring: the error of a held-out row: "loss", the pointwise loss less the smallest that any prediction has; "deviance";
+        "squared_error" (Brier score for classes), "absolute_error" or "misclassification".
       progress: called with (done, total) chunks of λ.
       X, y, penalty, loss, lams, intercept, standardize, sample_weight, offset, penalty_factor, lower, upper, tol: as in
         :func:`jaxreg.path`.
 
     Returns:
-      A :class:`CrossValidation`. Errors are weighted means of the pointwise loss over a fold's rows: squared error, or the
-      negative log-likelihood. With fold weights n_k (held-out weight) and errors e_k, the mean is m = Σn_k·e_k/Σn_k and its
-      standard error √(Σn_k(e_k − m)²/Σn_k/(K−1)), which for equal folds is the standard deviation of the fold errors over √K.
+      A :class:`CrossValidation`. Errors are means over a fold's rows, weighted by ``sample_weight``. With fold weights n_k (held-out
+      weight) and errors e_k, the mean is m = Σn_k·e_k/Σn_k and its standard error √(Σn_k(e_k − m)²/Σn_k/(K−1)), which for equal folds
+      is the standard deviation of the fold errors over √K. Over repeats the means, and the squares of the standard errors, are
+      averaged: repeats take away what the drawing of folds adds, not what so many rows leave open. Either standard error counts
+      folds that share training rows as independent, and is too small (Bengio and Grandvalet); in the order of time it is a rough guide.
 
     Raises:
-      TypeError, ValueError: as :func:`jaxreg.path`; more folds than rows, no key, an unknown rule.
+      TypeError, ValueError: as :func:`jaxreg.path`; more folds than rows, no key, an unknown rule, a score that makes no
+        sense for the loss.
+
+    Warns:
+      ConvergenceWarning: some λ, of all rows or of a fold, did not reach ``tol``.
+      GridEdgeWarning: the smallest error is that of the smallest λ, which is not 0.
 
     References:
-      Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 2009, §7.10.
+      Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 2009, §7.10; Bengio and Grandvalet, No
+      unbiased estimator of the variance of K-fold cross-validation, 2004; Bates, Hastie and Tibshirani, Cross-validation: what does
+      it estimate and how well does it do it?, 2024.
 
     >>> import jax, numpy as np, jaxreg
     >>> rng = np.random.default_rng(0)
@@ -215,85 +100,107 @@ def cross_validate(
     if rule not in RULES:
         raise ValueError(f"rule must be one of {RULES}, got {rule!r}")
     with scope(X):
-        grid = check_lams(lams)
         problem = check_problem(
             X, y, penalty, loss=loss, intercept=intercept, standardize=standardize, sample_weight=sample_weight,
             offset=offset, penalty_factor=penalty_factor, lower=lower, upper=upper,
         )  # fmt: skip
-        n = problem.weights.size
-        ids = _fold_ids(folds, n, key, np.asarray(y) if problem.setup.loss.classification else None)
-        held_out = np.where(ids[None] == np.arange(ids.max() + 1)[:, None], problem.weights, 0.0)
-        _check_training_rows(problem.setup, ids, held_out, problem.weights, y)
-        fits = fit_lanes(problem, np.concatenate([problem.weights[None], problem.weights - held_out]), grid, tol, progress, ids=ids)
-        reordered = not isinstance(grid, int) and list(grid) != list(np.atleast_1d(lams))
-        full = as_path(problem, fits, penalty, reordered=reordered)
-        dtype = problem.design.X.dtype
-        fold_coef, fold_intercept = jnp.asarray(fits.coef[1:]), jnp.asarray(fits.intercept[1:])
-        errors = np.asarray(_errors(problem.setup, problem.design, jnp.asarray(held_out, dtype), fold_coef, fold_intercept))
-        sizes = held_out.sum(axis=1)
-        mean, se = mean_and_error(errors, sizes)
-        index_min = int(np.nanargmin(mean)) if np.isfinite(mean).any() else 0
-        endless = separable_classes(problem.setup, np.asarray(fits.lams), fits.certificate.loss[1:], float(fits.null.unit))
-        fold_converged = reached(fits.certificate, fits.coef, fits.tol)[1:] & ~endless
-        out = np.asarray if problem.as_numpy else jnp.asarray
-        if not problem.setup.intercept:
-            fold_intercept = jnp.zeros((*errors.shape, problem.setup.columns), dtype)
-        result = CrossValidation(
-            path=full,
-            lams=full.lams,
-            fold_errors=out(errors),
-            fold_coef=out(fold_coef),
-            fold_intercept=out(fold_intercept[..., 0] if problem.setup.outputs is None else fold_intercept),
-            fold_converged=out(fold_converged),
-            fold_method=fits.methods[1:],
-            fold_ids=out(ids),
-            mean=out(mean),
-            se=out(se),
-            index_min=index_min,
-            index_1se=int(np.flatnonzero(mean <= mean[index_min] + se[index_min])[0]) if np.isfinite(mean[index_min]) else index_min,
-            rule=rule,
-            error_name=problem.setup.loss.score,
-        )
-    warn_if_not_converged(full, "cross_validate")
-    if not fold_converged.all():
+        result, _ = validated(problem, penalty, lams, folds, repeats, key, rule, scoring, tol, progress)
+    warn_of_folds(result, "cross_validate")
+    if result.edge:
         warnings.warn(
-            f"cross_validate: {(~fold_converged).sum()} of {fold_converged.size} fold fits did not reach tol={fits.tol:g}; "
-            "result.fold_converged marks them",
-            ConvergenceWarning,
+            f"cross_validate: the smallest error is that of the smallest λ, {float(result.lam_min):.4g}, so that a smaller λ may be "
+            "better; extend lams downwards",
+            GridEdgeWarning,
             stacklevel=2,
         )
     return result
 
 
-def mean_and_error(errors: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(mean, standard error) over folds of given held-out weight; errors are (K, L)."""
-    share = sizes[:, None] / sizes.sum()
-    mean = (share * errors).sum(axis=0)
-    return mean, np.sqrt((share * (errors - mean) ** 2).sum(axis=0) / (len(sizes) - 1))
+def validated(
+    problem: Problem,
+    penalty: Penalty,
+    lams: Any,
+    folds: Any,
+    repeats: int,
+    key: jax.Array | None,
+    rule: str,
+    scoring: str,
+    tol: float | None,
+    progress: Progress,
+) -> tuple[CrossValidation, Fits]:
+    """All rows and every split's training rows in the same calls; lane 0 of the fits is all rows. Within the precision scope."""
+    setup, design, weights = problem.setup, problem.design, problem.weights
+    check_scoring(scoring, setup.loss)
+    labels = np.asarray(design.y) if setup.loss.classification else None
+    splits = as_folds(folds, weights.size, key, labels, repeats)
+    check_rows(splits, weights, labels)
+    held_out = np.where(splits.test, weights, 0.0)
+    lanes = np.concatenate([weights[None], np.where(splits.train, weights, 0.0)])
+    ids = splits.ids
+    grid = check_lams(lams)
+    fits = fit_lanes(problem, lanes, grid, tol, progress, ids=None if ids is None else np.atleast_2d(ids))
+    full = as_path(problem, fits, penalty, lams)
+    fold_coef, fold_intercept = jnp.asarray(fits.coef[1:]), jnp.asarray(fits.intercept[1:])
+    errors = np.asarray(_errors(setup, design, jnp.asarray(held_out, design.X.dtype), fold_coef, fold_intercept, scoring))
+    mean, se = mean_and_error(errors, held_out.sum(axis=1), splits.repeat)
+    index_min = int(np.nanargmin(mean)) if np.isfinite(mean).any() else 0
+    endless = separable_classes(setup, np.asarray(fits.lams), fits.certificate.loss[1:], float(fits.null.unit))
+    out = np.asarray if problem.as_numpy else jnp.asarray
+    if not setup.intercept:
+        fold_intercept = jnp.zeros((*errors.shape, setup.columns), design.X.dtype)
+    result = CrossValidation(
+        path=full,
+        lams=full.lams,
+        folds=splits,
+        fold_errors=out(errors),
+        fold_coef=out(fold_coef),
+        fold_intercept=out(fold_intercept[..., 0] if setup.outputs is None else fold_intercept),
+        fold_converged=out(reached(fits.certificate, fits.coef, fits.tol)[1:] & ~endless),
+        fold_method=fits.methods[1:],
+        mean=out(mean),
+        se=out(se),
+        index_min=index_min,
+        index_1se=int(np.flatnonzero(mean <= mean[index_min] + se[index_min])[0]) if np.isfinite(mean[index_min]) else index_min,
+        rule=rule,
+        error_name=SCORES[scoring].name(setup.loss),
+    )
+    return result, fits
 
 
-def _fold_ids(folds: Any, n: int, key: jax.Array | None, classes: Any) -> np.ndarray:
-    if isinstance(folds, int | np.integer) and not isinstance(folds, bool):
-        if key is None:
-            raise ValueError("key is missing: folds are drawn from an explicit key, such as key=jax.random.key(0), or pass fold ids")
-        return draw_folds(n, int(folds), key, classes)
-    ids = np.asarray(folds)
-    if ids.shape != (n,) or not np.issubdtype(ids.dtype, np.integer):
-        raise ValueError(f"folds must be a count or {n} integer ids, got {ids.dtype} of shape {ids.shape}")
-    present = np.unique(ids)
-    if present.size < 2 or present[0] != 0 or present[-1] != present.size - 1:
-        raise ValueError(f"folds: ids must be 0 … K−1 with K >= 2 and none missing, got {present[:6].tolist()}")
-    return ids
+@functools.partial(jax.jit, static_argnames=("setup", "scoring"))
+def _errors(setup: Setup, design: Design, held_out: Array, coef: Array, intercept: Array, scoring: str) -> Array:
+    """(S, L): each split's weighted mean score on its held-out rows."""
+
+    def one(args: tuple[Array, Array, Array]) -> Array:
+        v, coefs, intercepts = args
+
+        def one_lam(at: tuple[Array, Array]) -> Array:
+            return mean_score(scoring, setup.loss, predictor(setup, design.X, at[0], at[1], design.offset), design.y, v)
+
+        # Ten λ make a matrix product of what would be ten passes over X.
+        return jax.lax.map(one_lam, (coefs, intercepts), batch_size=10)
+
+    return jax.lax.map(one, (held_out, coef, intercept))
 
 
-def _check_training_rows(setup: Setup, ids: np.ndarray, held_out: np.ndarray, weights: np.ndarray, y: Any) -> None:
-    if (held_out.sum(axis=1) <= 0).any():
-        empty = int(np.flatnonzero(held_out.sum(axis=1) <= 0)[0])
-        raise ValueError(f"folds: fold {empty} holds out no row of positive weight")
-    if not setup.loss.classification:
-        return
-    labels = np.asarray(y)
-    for k in range(ids.max() + 1):
-        lost = sorted(set(np.unique(labels[weights > 0])) - set(np.unique(labels[(ids != k) & (weights > 0)])))
-        if lost:
-            raise ValueError(f"folds: without fold {k} no row of class {int(lost[0])} is left to train on; use fewer folds")
+def mean_and_error(errors: np.ndarray, sizes: np.ndarray, repeat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(mean, standard error) over the folds of each repeat, of given held-out weight, averaged over repeats; errors are (S, L)."""
+    means, variances = [], []
+    for r in range(repeat[-1] + 1):
+        own = repeat == r
+        share = sizes[own, None] / sizes[own].sum()
+        means.append((share * errors[own]).sum(axis=0))
+        variances.append((share * (errors[own] - means[-1]) ** 2).sum(axis=0) / (own.sum() - 1))
+    return np.mean(means, axis=0), np.sqrt(np.mean(variances, axis=0))
+
+
+def warn_of_folds(result: CrossValidation, what: str) -> None:
+    """Say aloud which fits, of all rows or of a fold, did not converge."""
+    warn_if_not_converged(result.path, what, stacklevel=4)
+    missed = ~np.asarray(result.fold_converged)
+    if missed.any():
+        warnings.warn(
+            f"{what}: {missed.sum()} of {missed.size} fold fits did not reach tol={result.path.tol:g}; result.fold_converged marks them",
+            ConvergenceWarning,
+            stacklevel=3,
+        )

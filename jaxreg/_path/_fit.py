@@ -48,7 +48,7 @@ def fit_lanes(
 ) -> Fits:
     """Fit lanes of sample weights (lane 0 is all the data) on one grid, which lane 0 decides.
 
-    With ``ids``, lane k + 1 is all rows but those of fold k.
+    With ``ids``, (repeats, n), the lanes after the first are all rows but those of a fold, repeat by repeat.
     """
     setup, design, penalty = problem.setup, problem.design, problem.penalty
     dtype = design.X.dtype
@@ -126,7 +126,7 @@ def _solve(
     if elastic is not None:
         found = _elastic.fit(setup, design, weights, elastic, lams, ids, _teller(len(weights), len(lams), progress, max_nonzeros))
         return Answers(*found, "batch")
-    squares = _squares(problem)
+    squares = quadratic(problem)
     if squares is not None and isinstance(setup.loss, SquaredError):
         if max_nonzeros is not None:
             raise ValueError("max_nonzeros: ridge has no zero coefficients, so that there is nothing to stop at; leave it out")
@@ -153,7 +153,7 @@ def _newton(
     problem: Problem, weights: np.ndarray, null: Null, lams: Any, tol: float, progress: Progress = None, max_nonzeros: int | None = None
 ) -> tuple[Any, Any]:
     """(coefficients, intercepts) by the method that takes every loss and penalty."""
-    squares = _squares(problem)
+    squares = quadratic(problem)
     if squares is None or not _wide(problem):
         return follow(problem, prepare(problem.setup, problem.design, jnp.asarray(weights)), null, lams, tol, progress, max_nonzeros)
     reduced = row_space(problem, squares, null)
@@ -161,7 +161,7 @@ def _newton(
     return reduced.original(coef), intercept
 
 
-def _squares(problem: Problem) -> Any:
+def quadratic(problem: Problem) -> Any:
     """The a_j of a penalty that is ``Σ a_j·w_j²`` with every a_j > 0, without bounds; else None."""
     setup, design = problem.setup, problem.design
     return None if design.lower is not None else _ridge.strengths(problem.penalty, setup.shape(design.X.shape[1]), design.X.dtype)

@@ -60,7 +60,7 @@ def fit(
     ids: np.ndarray | None,
     step: Callable[[int, int, np.ndarray], bool],
 ) -> list[Found]:
-    """Each lane (row of weights) at every λ (decreasing); with ``ids``, lane k + 1 is all rows but those of fold k.
+    """Each lane (row of weights) at every λ (decreasing); ``ids`` as in ``_moments.of_lanes``.
 
     ``step(lane, λ done, coefficients of the last of them)`` is told of progress; its answer True ends the lane there.
     """

@@ -156,10 +156,10 @@ def reduce(
 
 
 def of_lanes(design: Design, weights: np.ndarray, ids: np.ndarray | None) -> Moments:
-    """The moments of every lane (row of weights); with ``ids`` lane k + 1 is all rows but those of fold k.
+    """The moments of every lane (row of weights); with ``ids``, (repeats, n), the lanes after the first are all rows but a fold's.
 
-    Folds cost one more pass over the rows: their moments are subtracted from those of all. Where that leaves too few digits
-    of a column, nearly all of whose spread lies in the one fold, the lane's own rows are summed.
+    Folds cost one more pass over the rows for each repeat: their moments are subtracted from those of all. Where that leaves too
+    few digits of a column, nearly all of whose spread lies in the one fold, the lane's own rows are summed.
     """
     center, level = means(design, jnp.asarray(weights[0]))
 
@@ -169,12 +169,15 @@ def of_lanes(design: Design, weights: np.ndarray, ids: np.ndarray | None) -> Mom
     everything = np.array([weights.shape[1]])
     if ids is None:
         return Moments(jnp.concatenate([of_rows(design, v, everything) for v in weights]), center, level)
-    order = np.argsort(ids, kind="stable")
-    by_fold = design._replace(X=design.X[order], y=design.y[order], offset=design.offset[order])
-    folds = of_rows(by_fold, weights[0][order], np.cumsum(np.bincount(ids)))
+
+    def of_folds(ids: np.ndarray) -> Array:
+        order = np.argsort(ids, kind="stable")
+        by_fold = design._replace(X=design.X[order], y=design.y[order], offset=design.offset[order])
+        return of_rows(by_fold, weights[0][order], np.cumsum(np.bincount(ids)))
+
     # Not the sum of the folds: the path of all rows is to the last digit what it is without folds.
     total = of_rows(design, weights[0], everything)
-    sums = jnp.concatenate([total, total - folds])
+    sums = jnp.concatenate([total, *(total - of_folds(row) for row in ids)])
     left = np.asarray(jnp.diagonal(sums, axis1=1, axis2=2))
     noise = (16 * np.finfo(left.dtype).eps) ** 2 * left[0, -1] * np.concatenate([center, np.atleast_1d(level), [0.0]]) ** 2
     thin = ((left < 1e-6 * left[0]) & (left[0] > noise)).any(axis=1)

@@ -95,13 +95,13 @@ def path(
             offset=offset, penalty_factor=penalty_factor, lower=lower, upper=upper,
         )  # fmt: skip
         fits = fit_lanes(problem, problem.weights[None], grid, tol, progress, max_nonzeros)
-        result = as_path(problem, fits, penalty, reordered=not isinstance(grid, int) and list(grid) != list(np.atleast_1d(lams)))
+        result = as_path(problem, fits, penalty, lams)
     warn_if_not_converged(result)
     return result
 
 
-def as_path(problem: Problem, fits: Fits, penalty: Penalty, *, reordered: bool = False) -> Path:
-    """Lane 0 as a Path."""
+def as_path(problem: Problem, fits: Fits, penalty: Penalty, asked: Any) -> Path:
+    """Lane 0 as a Path; ``asked`` is what was passed as lams."""
     setup = problem.setup
     coef, intercept, lams = np.asarray(fits.coef[0]), np.asarray(fits.intercept[0]), np.asarray(fits.lams)
     if not setup.intercept:
@@ -142,7 +142,7 @@ def as_path(problem: Problem, fits: Fits, penalty: Penalty, *, reordered: bool =
         fallback=fits.fallback,
         knots=fits.knots,
         gap_reason=reason,
-        reordered=reordered,
+        reordered=np.ndim(asked) > 0 and bool(np.any(np.diff(asked) > 0)),
     )
 
 
@@ -164,7 +164,7 @@ def path_formula(problem: Problem, penalty: Penalty) -> str:
     return text + (" with lower ≤ w ≤ upper" if design.lower is not None else "")
 
 
-def warn_if_not_converged(result: Path, what: str = "path") -> None:
+def warn_if_not_converged(result: Path, what: str = "path", stacklevel: int = 3) -> None:
     """Say aloud which λ did not converge."""
     missed = ~np.asarray(result.converged)
     if missed.any():
@@ -174,5 +174,5 @@ def warn_if_not_converged(result: Path, what: str = "path") -> None:
             f"{what}: {missed.sum()} of {missed.size} λ did not reach tol={result.tol:g} (worst {worst:.1e}, largest such "
             f"λ {lams[0]:.4g}); result.converged marks them. A larger tol or fewer, larger λ may serve",
             ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )

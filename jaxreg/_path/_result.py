@@ -136,6 +136,11 @@ class Path:
         return "\n".join(rows)
 
 
+def at_edge(lams: Any, index: int) -> bool:
+    """Whether a position is the small end of a grid beyond which there are smaller λ."""
+    return len(lams) > 1 and index == len(lams) - 1 and float(lams[-1]) > 0
+
+
 def shown_rows(count: int, most: int = 20) -> list[int]:
     """Evenly spread row numbers with both ends: a table that fits a screen."""
     return sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist())) if count else []

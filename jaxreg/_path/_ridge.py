@@ -57,7 +57,7 @@ def strengths(penalty: Any, shape: tuple[int, ...], dtype: Any) -> Array | None:
 def fit(
     setup: Setup, design: Design, weights: np.ndarray, a: Float[Array, "p"], lams: Float[Array, "lams"], ids: np.ndarray | None
 ) -> tuple[Answers, Criteria]:
-    """Every lane (row of weights) at every λ, decreasing; with ``ids``, lane k + 1 is all rows but those of fold k."""
+    """Every lane (row of weights) at every λ, decreasing; ``ids`` as in ``_moments.of_lanes``."""
     if design.X.shape[0] >= design.X.shape[1]:
         moments = _moments.of_lanes(design, weights, ids)
         answers, basis = _of_columns(setup, design, moments, a, lams)

@@ -34,6 +34,9 @@ class Loss:
     classification: ClassVar[bool] = False
     vector: ClassVar[bool] = False  # one predictor for each class rather than one for each observation
     score: ClassVar[str] = "mean loss"  # what cross-validation reports: the mean of ℓ less the smallest that any η gives
+    # The deviance is so many times what ℓ exceeds its smallest by; None where ℓ is no negative log-likelihood.
+    deviance: ClassVar[float | None] = None
+    dispersion: ClassVar[float | None] = None  # what the deviance is divided by in the likelihood; None where that must be estimated
     reach: ClassVar[float] = 1e3  # |η| up to which nothing overflows, in float32 too
 
     def __post_init__(self) -> None:

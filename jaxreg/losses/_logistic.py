@@ -28,6 +28,8 @@ class Logistic(Loss):
 
     classification: ClassVar[bool] = True
     score: ClassVar[str] = "mean log loss"
+    deviance: ClassVar[float | None] = 2.0
+    dispersion: ClassVar[float | None] = 1.0
 
     def pointwise(self, eta: Array, y: Array) -> Array:
         return jnp.logaddexp(eta, 0) - y * eta

@@ -30,6 +30,8 @@ class Multinomial(Loss):
     classification: ClassVar[bool] = True
     vector: ClassVar[bool] = True
     score: ClassVar[str] = "mean log loss"
+    deviance: ClassVar[float | None] = 2.0
+    dispersion: ClassVar[float | None] = 1.0
 
     def pointwise(self, eta: Array, y: Array) -> Array:
         chosen = jnp.take_along_axis(eta, y.astype(int)[:, None], axis=1)[:, 0]

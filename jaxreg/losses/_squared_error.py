@@ -29,6 +29,7 @@ class SquaredError(Loss):
 
     reductions: ClassVar[tuple[str, ...]] = ("sum", "mean", "half_mean")
     score: ClassVar[str] = "mean squared error"
+    deviance: ClassVar[float | None] = 1.0
 
     def pointwise(self, eta: Array, y: Array) -> Array:
         return (y - eta) ** 2

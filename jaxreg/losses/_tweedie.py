@@ -41,6 +41,7 @@ class Tweedie(Loss):
 
     power: float = 1.5
     score: ClassVar[str] = "mean half deviance"
+    deviance: ClassVar[float | None] = 2.0
     reach: ClassVar[float] = 80.0
 
     def __post_init__(self) -> None:
