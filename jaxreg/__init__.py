@@ -16,10 +16,13 @@ from ._objective import Objective as Objective
 from ._objective import objective as objective
 
 # λ paths and the choice of λ.
+from ._path import Choice as Choice
+from ._path import Comparison as Comparison
 from ._path import CrossValidation as CrossValidation
 from ._path import Folds as Folds
 from ._path import Knots as Knots
 from ._path import Path as Path
+from ._path import compare as compare
 from ._path import cross_validate as cross_validate
 from ._path import path as path
 

@@ -1,5 +1,8 @@
 """λ paths of a design matrix, and the choice of λ."""
 
+from ._compare import Choice as Choice
+from ._compare import Comparison as Comparison
+from ._compare import compare as compare
 from ._cv import cross_validate as cross_validate
 from ._cv_result import CrossValidation as CrossValidation
 from ._folds import Folds as Folds

@@ -60,7 +60,7 @@ def free_columns(setup: Setup, X: Array, free: np.ndarray) -> Array:
     return jnp.concatenate([*ones, columns / jnp.where(size > 0, size, 1)], axis=1)
 
 
-def _blocks(curvature: Array, vector: bool) -> Array:
+def blocks_of(curvature: Array, vector: bool) -> Array:
     """Curvatures as (n, T, T)."""
     if vector:
         return curvature
@@ -99,7 +99,7 @@ def null_model(
         eta, size, count = carry
         slope = loss.grad(eta, y, v).reshape(shape[0], -1)
         bend = loss.curvature(eta, y, v, jnp.minimum(size, 1))
-        change = _free_step(A, slope, _blocks(bend, loss.vector))[0].reshape(shape)
+        change = _free_step(A, slope, blocks_of(bend, loss.vector))[0].reshape(shape)
         value = loss(eta, y, v)
         t = jax.lax.while_loop(lambda t: ~(loss(eta + t * change, y, v) <= value) & (t > 1e-6), lambda t: t / 2, jnp.ones((), eta.dtype))
         size = jnp.max(jnp.abs(change), initial=0.0) / (1 + jnp.max(jnp.abs(eta), initial=0.0))
@@ -112,7 +112,7 @@ def null_model(
     eta = jax.lax.while_loop(unfinished, body, start)[0]
     factor = scale if setup.outputs is None else scale[:, None]
     slope = loss.grad(eta, y, v)
-    slope = design.X.T @ _free_step(A, slope.reshape(shape[0], -1), _blocks(loss.curvature(eta, y, v), loss.vector))[1].reshape(shape)
+    slope = design.X.T @ _free_step(A, slope.reshape(shape[0], -1), blocks_of(loss.curvature(eta, y, v), loss.vector))[1].reshape(shape)
     slope = slope / factor
     # What the rounding of these sums can account for is zero: a constant column explains nothing.
     terms = jnp.abs(loss.grad(eta, y, v))
@@ -178,7 +178,7 @@ def certify(
 
     def dual_point(args: tuple[Array, Array]) -> Array:
         eta, slope = args
-        blocks = _blocks(loss.curvature(eta, y, v), loss.vector)
+        blocks = blocks_of(loss.curvature(eta, y, v), loss.vector)
         nu = _free_step(A, slope.reshape(slope.shape[0], -1), blocks)[1]
         # Where no row of a piecewise straight loss bends, the step cannot reach Aᵀν = 0, and nothing is bounded.
         kept = 64 * jnp.finfo(slope.dtype).eps * (jnp.abs(A).T @ jnp.abs(slope.reshape(nu.shape)))
