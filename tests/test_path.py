@@ -266,6 +266,10 @@ def test_bounds_hold_and_are_optimal():
     np.testing.assert_allclose(nearly.coef[0], exact, atol=1e-5 / np.linalg.eigvalsh(X0.T @ X0)[0])
     capped = jaxreg.path(X, y, jaxreg.L2(), lams=[1.0], lower=-0.5, upper=0.5)
     assert np.abs(capped.coef).max() == 0.5
+    # A bound on one side: what the dual point exceeds there is no excess.
+    below = jaxreg.path(X, y, jaxreg.L1(), lams=[20.0, 1.0], upper=0.3)
+    assert below.coef.max() == 0.3
+    assert below.gap.max() < 1e-10
     assert "lower" in capped.formula
 
 

@@ -239,7 +239,11 @@ def _judge(
     if not gap_defined:
         return Certificate(jnp.full((), jnp.nan, w.dtype), kkt, value)
     dual = jnp.where(member.free(u), 0.0, -slope_nu / factor)
-    excess = member.lambda_max(-dual)
+    # Towards a bound that is finite a dual point may be as large as it likes.
+    tight = dual
+    if design.lower is not None and design.upper is not None:
+        tight = jnp.where(jnp.isfinite(jnp.where(dual > 0, design.upper, design.lower)), 0, dual)
+    excess = member.lambda_max(-tight)
     # A little more than needed: rounding must not leave the dual point just outside.
     shrink = (1 - 8 * jnp.finfo(w.dtype).eps) / jnp.maximum(excess, 1.0)
 
