@@ -175,9 +175,23 @@ def _bends(s: Subject, points: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
+def _jumps(s: Subject, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How much the gradient changes from one float to the next, and where: between 0 and each end, halving where it changes more."""
+    low, high = 0 * ends, ends
+    for _ in range(60):
+        middle = (low + high) / 2
+        before, at, after = (s.grad(x) for x in (low, middle, high))
+        left = (np.abs(at - before).max(axis=1) > np.abs(after - at).max(axis=1))[:, None]
+        low, high = np.where(left, low, middle), np.where(left, middle, high)
+    below, above = s.grad(low), s.grad(high)
+    return np.abs(above - below) / _largest(below)[:, None], low
+
+
 def smooth_has_no_kinks(s: Subject) -> Finding:
-    """The slopes to both sides agree at zeros and wherever else the penalty may bend."""
-    return worst(_bends(s, s.kinks), tolerances.ONE_SIDED, lambda i, j: s.at(s.kinks[i], j))
+    """The slopes to both sides agree at zeros and wherever else the penalty may bend, and the gradient jumps nowhere on the way there."""
+    jumps, where = _jumps(s, s.scattered)
+    points = np.concatenate([s.kinks, where])
+    return worst(np.concatenate([_bends(s, s.kinks), jumps]), tolerances.ONE_SIDED, lambda i, j: s.at(points[i], j))
 
 
 def support_is_smooth(s: Subject) -> Finding:
