@@ -84,6 +84,12 @@ class Knee(Folded):
         return jnp.broadcast_to((lam == 0) | (scale == 0), w.shape)
 
 
+def no_lambda_max(penalty: Penalty) -> UnknownOperation:
+    """What penalties of infinite slope at 0 answer."""
+    name = type(penalty).__name__
+    return UnknownOperation(f"{name}: zero is stationary for every λ > 0, so a gradient gives no lambda_max; pass the λ yourself")
+
+
 def deeper(m: Float[Array, "..."], step: Any, value: Any, near: Array, far: Array) -> Array:
     """Of two magnitudes the one where ``½(z − m)² + step·value(z)`` is smaller; the first where they are level.
 
@@ -91,3 +97,16 @@ def deeper(m: Float[Array, "..."], step: Any, value: Any, near: Array, far: Arra
     """
     closer = 0.5 * (far - near) * ((far - m) + (near - m))
     return jnp.where(closer + step * (value(far) - value(near)) < 0, far, near)
+
+
+def stationary(root: Array, slope: Any, m: Float[Array, "..."], step: Any) -> Float[Array, "..."]:
+    """``root``, the larger z with ``z + step·slope(z) = m``, with the derivatives that this equation gives it.
+
+    Those of the formulas that it came from divide by 0 at a step of 0.
+    """
+
+    def solve(linear: Any, y: Array) -> Array:
+        bend = linear(jnp.ones_like(y))
+        return y / jnp.where(bend > 0, bend, 1)  # where two stationary points meet there is no derivative, and no minimum
+
+    return jax.lax.custom_root(lambda z: z + step * slope(z) - m, jax.lax.stop_gradient(root), lambda _, z: z, solve)

@@ -43,27 +43,25 @@ def onto_half_space(w: Float[Array, " n"], normal, offset) -> Float[Array, " n"]
     return jnp.where(excess(w, normal, offset) <= 0, w, onto_hyperplane(w, normal, offset))
 
 
-def _size(w: Array, normal: Array, offset: Array) -> Array:
+def size(w: Array, normal: Array, offset: Array) -> Array:
     a, b = normalised(w, normal, offset)
     return jnp.sum(jnp.abs(a * w)) + jnp.abs(b)
 
 
-class _Linear(VectorSet):
-    """A normal and an offset, checked."""
+class Linear(VectorSet):
+    """A set with the field ``normal``, checked, and bounds of ``⟨normal, w⟩``."""
 
-    normal: Any = None
-    offset: Any = 0.0
-    axis: Any = static(default=None)
     convex: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.normal is None:
+        normal = getattr(self, "normal")
+        if normal is None:
             raise ValueError(f"{type(self).__name__}: normal is missing; pass a vector with one entry for each parameter")
-        object.__setattr__(self, "normal", np.asarray(self.normal) if isinstance(self.normal, list | tuple) else self.normal)
+        object.__setattr__(self, "normal", np.asarray(normal) if isinstance(normal, list | tuple) else normal)
         super().__post_init__()
-        if np.ndim(self.normal) != 1:
-            raise ValueError(f"{type(self).__name__}: normal must have shape (n,), got {np.shape(self.normal)}")
-        if is_number(self.normal) and is_concrete(self.normal) and not np.any(np.asarray(self.normal)):
+        if np.ndim(normal) != 1:
+            raise ValueError(f"{type(self).__name__}: normal must have shape (n,), got {np.shape(normal)}")
+        if is_number(getattr(self, "normal")) and is_concrete(normal) and not np.any(np.asarray(normal)):
             raise ValueError(f"{type(self).__name__}: normal must not be zero; it would bound nothing or exclude everything")
 
     def _validate(self, name: str, value: Any) -> None:
@@ -73,12 +71,13 @@ class _Linear(VectorSet):
         return 1 if name == "normal" else 0
 
     @staticmethod
-    def vector_free(normal, offset) -> Array:
+    def vector_free(normal, *bounds: Any) -> Array:
         """What no equation mentions."""
+        del bounds
         return normal == 0
 
 
-class Hyperplane(_Linear):
+class Hyperplane(Linear):
     """The constraint ``⟨normal, w⟩ = offset``, for each slice where ``axis`` is given; λ has no effect.
 
     Prox ``w − (⟨normal, w⟩ − offset)·normal/‖normal‖²``, gradient 0, conjugate ``t·offset`` at ``t·normal`` and +inf elsewhere (to
@@ -100,6 +99,9 @@ class Hyperplane(_Linear):
     [-1.0, 0.0, 1.0, 2.0]
     """
 
+    normal: Any = None
+    offset: Any = 0.0
+    axis: Any = static(default=None)
     condition = "⟨normal, {w}⟩ = {offset}"
     about = About(
         equation="⟨normal, w⟩ = offset",
@@ -112,7 +114,7 @@ class Hyperplane(_Linear):
 
     @staticmethod
     def violation(w: Float[Array, " n"], normal, offset) -> tuple[Scalar, Scalar]:
-        return jnp.abs(excess(w, normal, offset)), _size(w, normal, offset)
+        return jnp.abs(excess(w, normal, offset)), size(w, normal, offset)
 
     @staticmethod
     def tangent(w: Float[Array, " n"], d: Float[Array, " n"], normal, offset) -> Float[Array, " n"]:
@@ -120,10 +122,10 @@ class Hyperplane(_Linear):
 
     @staticmethod
     def vector_conjugate(u: Float[Array, " n"], normal, offset) -> Scalar:
-        return _support_function(u, normal, offset)
+        return support_function(u, normal, offset)
 
 
-class HalfSpace(_Linear):
+class HalfSpace(Linear):
     """The constraint ``⟨normal, w⟩ <= offset``, for each slice where ``axis`` is given; λ has no effect.
 
     Prox: where it does not hold, the nearest point of the hyperplane. Gradient 0, conjugate ``t·offset`` at ``t·normal`` for ``t >= 0``
@@ -146,6 +148,9 @@ class HalfSpace(_Linear):
     [-1.0, 0.0, 1.0, 2.0]
     """
 
+    normal: Any = None
+    offset: Any = 0.0
+    axis: Any = static(default=None)
     condition = "⟨normal, {w}⟩ ≤ {offset}"
     about = About(
         equation="⟨normal, w⟩ ≤ offset",
@@ -158,7 +163,7 @@ class HalfSpace(_Linear):
 
     @staticmethod
     def violation(w: Float[Array, " n"], normal, offset) -> tuple[Scalar, Scalar]:
-        return excess(w, normal, offset), _size(w, normal, offset)
+        return excess(w, normal, offset), size(w, normal, offset)
 
     @staticmethod
     def tangent(w: Float[Array, " n"], d: Float[Array, " n"], normal, offset) -> Float[Array, " n"]:
@@ -167,10 +172,10 @@ class HalfSpace(_Linear):
     @staticmethod
     def vector_conjugate(u: Float[Array, " n"], normal, offset) -> Scalar:
         a, _ = normalised(u, normal, offset)
-        return jnp.where(jnp.sum(a * u) >= 0, _support_function(u, normal, offset), jnp.inf).astype(u.dtype)
+        return jnp.where(jnp.sum(a * u) >= 0, support_function(u, normal, offset), jnp.inf).astype(u.dtype)
 
 
-def _support_function(u: Array, normal: Array, offset: Array) -> Array:
+def support_function(u: Array, normal: Array, offset: Array) -> Array:
     """``t·offset`` for ``u = t·normal``."""
     a, b = normalised(u, normal, offset)
     along = jnp.sum(a * u)

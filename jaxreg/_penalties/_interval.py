@@ -112,11 +112,18 @@ class NonNegative(Separable):
         return f"[{w} ≥ 0]"
 
 
-def _check_order(lower: Any, upper: Any) -> None:
-    if all(map(is_concrete, (lower, upper))):
-        crossed = np.greater(np.asarray(lower), np.asarray(upper))
-        if crossed.any():
-            raise ValueError(f"Box: lower must not exceed upper, but does in {crossed.sum()} of {crossed.size} entries")
+def check_order(penalty: Any) -> None:
+    """Of the fields lower and upper, where both are known: one is a number, or both have one structure."""
+    name = type(penalty).__name__
+
+    def compare(lower: Any, upper: Any) -> None:
+        if all(map(is_concrete, (lower, upper))):
+            crossed = np.greater(np.asarray(lower), np.asarray(upper))
+            if crossed.any():
+                raise ValueError(f"{name}: lower must not exceed upper, but does in {crossed.sum()} of {crossed.size} entries")
+
+    if all(map(is_number, jax.tree.leaves((penalty.lower, penalty.upper)))):
+        combine(penalty.lower, penalty.upper, compare, f"{name}: upper")
 
 
 class Box(Separable):
@@ -160,8 +167,8 @@ class Box(Separable):
 
     def _validate(self, name: str, value: Any) -> None:
         check_numbers(f"Box: {name}", value, lambda x: ~np.isnan(x), "a number")
-        if name == "upper" and all(map(is_number, jax.tree.leaves((self.lower, self.upper)))):
-            combine(self.lower, self.upper, _check_order, "Box: upper")
+        if name == "upper":
+            check_order(self)
 
     def scaled(self, factor: Strength) -> Penalty:
         del factor

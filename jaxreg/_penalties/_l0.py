@@ -7,8 +7,8 @@ from jaxtyping import Array, Float, Scalar
 
 from ._about import About
 from ._arithmetic import weighted_sum
-from ._base import PyTree, Strength, UnknownOperation
-from ._folded import Folded
+from ._base import PyTree, Strength
+from ._folded import Folded, no_lambda_max
 
 
 def value(w: Float[Array, "..."], lam) -> Float[Array, "..."]:
@@ -59,7 +59,7 @@ class L0(Folded):
     leaf_value, slope, steepest, shrink = staticmethod(value), staticmethod(slope), staticmethod(steepest), staticmethod(shrink)
 
     def lambda_max(self, grad_at_zero: PyTree) -> Scalar:
-        raise UnknownOperation("L0: zero is stationary for every λ > 0, so a gradient gives no lambda_max; pass the λ yourself")
+        raise no_lambda_max(self)
 
     def formula(self, prefix: str = "", w: str = "w") -> str:
         return weighted_sum(prefix, self.lam, f"[{w} ≠ 0]")

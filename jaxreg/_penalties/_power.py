@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Scalar
 
 from .._dtypes import accumulator
-from ._base import PyTree, Strength, UnknownOperation
-from ._folded import Folded
+from ._base import PyTree, Strength
+from ._folded import Folded, no_lambda_max
 
 
 def kept(p: float) -> float:
@@ -77,5 +77,4 @@ class Power(Folded):
     steepest = staticmethod(steepest)
 
     def lambda_max(self, grad_at_zero: PyTree) -> Scalar:
-        name = type(self).__name__
-        raise UnknownOperation(f"{name}: zero is stationary for every λ > 0, so a gradient gives no lambda_max; pass the λ yourself")
+        raise no_lambda_max(self)
