@@ -25,6 +25,7 @@ from ._path import Path as Path
 from ._path import compare as compare
 from ._path import cross_validate as cross_validate
 from ._path import path as path
+from ._penalties import ETP as ETP
 
 # Penalties and their calculus.
 from ._penalties import L0 as L0
@@ -35,19 +36,26 @@ from ._penalties import SCAD as SCAD
 from ._penalties import SLOPE as SLOPE
 from ._penalties import AffineSet as AffineSet
 from ._penalties import AsymmetricL1 as AsymmetricL1
+from ._penalties import Binary as Binary
 from ._penalties import Box as Box
 from ._penalties import CappedL1 as CappedL1
+from ._penalties import CappedL2 as CappedL2
+from ._penalties import CubeNorm as CubeNorm
 from ._penalties import ElasticNet as ElasticNet
 from ._penalties import ExclusiveLasso as ExclusiveLasso
+from ._penalties import ExponentialCone as ExponentialCone
 from ._penalties import FusedLasso as FusedLasso
+from ._penalties import Geman as Geman
 from ._penalties import GraphLaplacian as GraphLaplacian
 from ._penalties import GroupElasticNet as GroupElasticNet
 from ._penalties import GroupLasso as GroupLasso
+from ._penalties import GroupLHalf as GroupLHalf
 from ._penalties import GroupMCP as GroupMCP
 from ._penalties import GroupSCAD as GroupSCAD
 from ._penalties import HalfSpace as HalfSpace
 from ._penalties import Huber as Huber
 from ._penalties import Hyperplane as Hyperplane
+from ._penalties import Hyperslab as Hyperslab
 from ._penalties import KSupport as KSupport
 from ._penalties import L1Ball as L1Ball
 from ._penalties import L1MinusL2 as L1MinusL2
@@ -56,16 +64,20 @@ from ._penalties import L2Norm as L2Norm
 from ._penalties import LHalf as LHalf
 from ._penalties import LInf as LInf
 from ._penalties import LInfBall as LInfBall
+from ._penalties import LogBarrier as LogBarrier
 from ._penalties import LogSum as LogSum
 from ._penalties import LTwoThirds as LTwoThirds
 from ._penalties import MaxNorm as MaxNorm
+from ._penalties import MinMaxNorm as MinMaxNorm
 from ._penalties import NonNegative as NonNegative
 from ._penalties import Nuclear as Nuclear
+from ._penalties import NuclearBall as NuclearBall
 from ._penalties import Orthogonality as Orthogonality
 from ._penalties import OverlappingGroupLasso as OverlappingGroupLasso
 from ._penalties import Penalty as Penalty
 from ._penalties import PSDCone as PSDCone
 from ._penalties import RankBall as RankBall
+from ._penalties import RotatedSecondOrderCone as RotatedSecondOrderCone
 from ._penalties import SecondOrderCone as SecondOrderCone
 from ._penalties import Separable as Separable
 from ._penalties import Simplex as Simplex
@@ -75,6 +87,7 @@ from ._penalties import SpectralNorm as SpectralNorm
 from ._penalties import Sphere as Sphere
 from ._penalties import SquaredSpectralNorm as SquaredSpectralNorm
 from ._penalties import Stiefel as Stiefel
+from ._penalties import SumLargest as SumLargest
 from ._penalties import Tikhonov as Tikhonov
 from ._penalties import TotalVariation as TotalVariation
 from ._penalties import TrendFilter as TrendFilter

@@ -12,13 +12,18 @@ import jaxreg
 from jaxreg import (
     L2,
     AffineSet,
+    Binary,
     Box,
+    ExponentialCone,
     HalfSpace,
     Hyperplane,
+    Hyperslab,
     L1Ball,
     L2Ball,
     LInfBall,
     MaxNorm,
+    MinMaxNorm,
+    RotatedSecondOrderCone,
     SecondOrderCone,
     Simplex,
     SparseBall,
@@ -118,6 +123,14 @@ def sparse(v, k):
     return z
 
 
+def slab(v):
+    """KKT: of two half-spaces that exclude no point both, the one that does."""
+    return half_space(half_space(v, NORMAL, -0.4), -NORMAL, 1.3)
+
+
+TURN = np.eye(N)
+TURN[:2, :2] = np.array([[1, 1], [1, -1]]) / np.sqrt(2)
+
 # Each with an independent projection and the accuracy of that: bisection is right to rounding, a search in t to 1e-8.
 SETS = {
     "simplex": (Simplex(1.3), lambda v: simplex(v, 1.3), 1e-13),
@@ -130,9 +143,13 @@ SETS = {
     "affine": (AffineSet(MATRIX, OFFSET), lambda v: affine(v, MATRIX, OFFSET), 1e-12),
     "sparse": (SparseBall(5), lambda v: sparse(v, 5), 0),
     "cone": (SecondOrderCone(), cone, 1e-7),
+    "hyperslab": (Hyperslab(NORMAL, -1.3, -0.4), slab, 1e-13),
+    "rotated-cone": (RotatedSecondOrderCone(), lambda v: TURN @ cone(TURN @ v), 1e-7),
 }
-ALL = pytest.mark.parametrize("name", SETS)
-CONVEX = [name for name in SETS if SETS[name][0].convex]
+# Whose projection is made of another's.
+RELATED = {"hyperslab", "rotated-cone"}
+ALL = pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name in RELATED else name for name in SETS])
+CONVEX = [name for name in SETS if SETS[name][0].convex and name not in RELATED]
 
 
 def points(count=12, seed=1):
@@ -281,6 +298,7 @@ def test_several_leaves_are_one_vector(x64):
     ("penalty", "reference"),
     [
         (MaxNorm(0.7, (0, 1, 2)), lambda s: l2_ball(s, 0.7)),
+        (MinMaxNorm(2.0, 3.0, (0, 1, 2)), lambda s: s * np.clip(np.linalg.norm(s), 2.0, 3.0) / np.linalg.norm(s)),
         (UnitNorm((0, 1, 2)), lambda s: s / np.linalg.norm(s)),
         (Simplex(0.7, -2), lambda s: simplex(s, 0.7)),
         (SparseBall(2, 2), lambda s: sparse(s, 2)),
@@ -422,6 +440,13 @@ def test_least_squares_on_the_simplex(x64):
         (lambda: Simplex().prox(jnp.ones(2), jnp.ones(2)), UnknownOperation, "one step"),
         (lambda: Simplex(jnp.ones(2)).prox(jnp.ones(2)), UnknownOperation, "radius must be one number"),
         (lambda: Sphere().conjugate(jnp.ones(2)), UnknownOperation, "conjugate of Sphere"),
+        (lambda: Hyperslab([1.0, 1.0], 1.0, 0.0), ValueError, "Hyperslab: lower must not exceed upper"),
+        (lambda: Hyperslab([1.0, 1.0], -np.inf, 0.0), ValueError, "Hyperslab: lower must be finite"),
+        (lambda: MinMaxNorm(2.0, 1.0), ValueError, "MinMaxNorm: lower must not exceed upper"),
+        (lambda: MinMaxNorm(-1.0, 1.0), ValueError, "MinMaxNorm: lower must be finite and >= 0"),
+        (lambda: Binary(1.0, 0.0), ValueError, "Binary: lower must not exceed upper"),
+        (lambda: RotatedSecondOrderCone().prox(jnp.ones(1)), ValueError, "2 numbers at least"),
+        (lambda: ExponentialCone().prox(jnp.ones(4)), ValueError, "must have 3 numbers, got 4"),
     ],
 )
 def test_errors(make, error, words):
@@ -466,3 +491,57 @@ def test_infinity_is_in_no_set():
     ):
         assert float(p(w)) == float(p(-w)) == np.inf
     assert float(jaxreg.Simplex(1.0)(jnp.array([1e38, 3e38, -2.0], jnp.float32))) == np.inf
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_exponential_cone_at_all_scales(x64, dtype):
+    """KKT of a projection onto a cone: z in it, v − z in its polar and at right angles to z; over twelve orders of magnitude."""
+    rng = np.random.default_rng(0)
+    v = (rng.normal(size=(5000, 3)) * 10 ** rng.uniform(-6, 6, (5000, 3))).astype(dtype)
+    size, eps = np.abs(v).max(axis=1), np.finfo(dtype).eps
+    projected = jax.vmap(lambda v: prox(ExponentialCone(), v))(v)
+    assert not np.any(jax.vmap(ExponentialCone())(projected))
+    z = np.asarray(projected, np.longdouble)
+    left = v - z
+    assert np.all(np.abs((left * z).sum(axis=1)) <= 8 * eps * size**2)
+    rho = np.linspace(-40, 40, 801)
+    rays = np.concatenate([np.stack([rho, np.ones_like(rho), np.exp(rho)], 1), [[-1, 0, 0], [0, 0, 1]]])
+    assert np.max(left / size[:, None] @ (rays / np.linalg.norm(rays, axis=1, keepdims=True)).T) <= 64 * eps
+    slopes = np.asarray(jax.vmap(jax.jacrev(ExponentialCone().prox))(v[:500]), float)
+    assert np.all(np.isfinite(slopes))
+    spectra = np.linalg.eigvalsh((slopes + slopes.swapaxes(1, 2)) / 2)  # a projection moves no further than its point, and forward
+    assert spectra.min() >= -1e-4
+    assert spectra.max() <= 1 + 1e-4
+
+
+@pytest.mark.slow
+def test_nuclear_ball_of_larger_matrices(x64):
+    """Singular values onto the ℓ1 ball, and stationary there: v − z is normal."""
+    rng = np.random.default_rng(0)
+    ball = jaxreg.NuclearBall(2.5)
+    for shape in ((6, 9), (9, 6)):
+        w = rng.normal(size=shape)
+        u, s, vt = np.linalg.svd(w, full_matrices=False)
+        z = prox(ball, w)
+        np.testing.assert_allclose(z, u @ np.diag(l1_ball(s, 2.5)) @ vt, atol=1e-13)
+        assert float(distance(ball, z, z - w)) <= 1e-12
+        np.testing.assert_allclose(conjugate(ball, w - z), np.sum((w - z) * z), rtol=1e-12)
+        np.testing.assert_array_equal(prox(ball, 0.01 * w), 0.01 * w)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("k", [1, 7, 50, 80])
+def test_sum_of_the_largest(x64, k):
+    """KKT: u = (v − z)/0.4 lies in 0 <= u <= 1, Σu = k, and maximises ⟨u, z⟩ there."""
+    p = jaxreg.SumLargest(0.4, k=k)
+    for v in points():
+        z = np.asarray(prox(p, v))
+        u, top = (v - z) / 0.4, np.sort(z)[::-1][: min(k, N)]
+        np.testing.assert_allclose(u.sum(), min(k, N), rtol=1e-12)
+        assert u.min() >= -1e-12
+        assert u.max() <= 1 + 1e-12
+        np.testing.assert_allclose(u @ z, top.sum(), rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(value(p, z), 0.4 * top.sum(), rtol=1e-13)
+        assert float(conjugate(p, 0.4 * u)) == 0
+        assert np.isposinf(conjugate(p, 0.4 * u + 1e-3))

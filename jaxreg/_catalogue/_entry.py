@@ -49,3 +49,8 @@ def name_of(kind: type[Penalty]) -> str:
     ['mcp', 'elastic-net', 'l-inf']
     """
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", kind.__name__).lower()
+
+
+def matrices(w: np.ndarray) -> np.ndarray:
+    """(…, 4) as (…, 2, 2)."""
+    return w.reshape(*w.shape[:-1], 2, 2)

@@ -1,9 +1,8 @@
 """The catalogue: one line for each penalty, from which the tests, ``jaxreg verify``, docs/penalties.md and the command line's names follow.
 
 An entry is an example of the penalty, with no strength at 1 where it could hide, and its definition: NumPy, of float64
-vectors (…, n) in the order in which the parameters flatten, written from the literature and never from the code under test. For a set
-the definition is how far outside a vector is (0 inside), and ``sample`` maps numbers (…, n) onto the set so that all of it is reached:
-what a projection is searched among.
+vectors (…, n) in the order in which the parameters flatten, written from the literature and never from the code under test. Sets are in
+_sets.py.
 """
 
 from __future__ import annotations
@@ -11,81 +10,54 @@ from __future__ import annotations
 import numpy as np
 
 from .._penalties import (
+    ETP,
     L0,
     L1,
     L2,
     MCP,
     SCAD,
     SLOPE,
-    AffineSet,
     AsymmetricL1,
     Box,
     CappedL1,
+    CappedL2,
+    CubeNorm,
     ElasticNet,
     ExclusiveLasso,
     FusedLasso,
+    Geman,
     GraphLaplacian,
     GroupElasticNet,
     GroupLasso,
+    GroupLHalf,
     GroupMCP,
     GroupSCAD,
-    HalfSpace,
     Huber,
     Hyperplane,
     KSupport,
-    L1Ball,
     L1MinusL2,
     L2Ball,
     L2Norm,
     LHalf,
     LInf,
-    LInfBall,
+    LogBarrier,
     LogSum,
     LTwoThirds,
-    MaxNorm,
     NonNegative,
     Nuclear,
     Orthogonality,
     OverlappingGroupLasso,
-    PSDCone,
-    RankBall,
-    SecondOrderCone,
-    Simplex,
-    SparseBall,
     SparseGroupLasso,
     SpectralNorm,
-    Sphere,
     SquaredSpectralNorm,
-    Stiefel,
+    SumLargest,
     Tikhonov,
     TotalVariation,
     TrendFilter,
-    UnitNorm,
     Zero,
 )
-from ._entry import Entry
-
-
-def _unit(t: np.ndarray) -> np.ndarray:
-    """Of length 1, and of equal entries for 0."""
-    t = t + 1e-100
-    return t / np.sqrt((t**2).sum(-1, keepdims=True))
-
-
-def _within(t: np.ndarray) -> np.ndarray:
-    """A smooth map onto the unit ball: its boundary is reached at ‖t‖ = exp(½π) − 1, and far off it turns back slowly."""
-    return _unit(t) * np.sin(np.log1p(np.sqrt((t**2).sum(-1, keepdims=True))))
-
-
-def _matrices(w: np.ndarray) -> np.ndarray:
-    """(…, 4) as (…, 2, 2)."""
-    return w.reshape(*w.shape[:-1], 2, 2)
-
-
-def _turn_or_flip(u: np.ndarray, sign: np.ndarray) -> np.ndarray:
-    """The orthogonal 2×2 matrix with first column u and that determinant."""
-    return np.stack([u[..., 0], -sign * u[..., 1], u[..., 1], sign * u[..., 0]], -1)
-
+from ._entry import Entry, matrices
+from ._sets import sets
 
 # A rotation of four numbers: a Hadamard matrix.
 _TURN = np.array([[1.0, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]]) / 2
@@ -116,6 +88,7 @@ def _of_numbers() -> list[Entry]:
         Entry(ElasticNet(0.7, l1_ratio=0.4), lambda w: (0.28 * np.abs(w) + 0.21 * w**2).sum(-1)),
         Entry(Huber(0.7, delta=0.4), _huber),
         Entry(Zero(), lambda w: 0 * w.sum(-1)),
+        Entry(LogBarrier(0.7), lambda w: np.where((w > 0).all(-1), -0.7 * np.log(np.where(w > 0, w, 1)).sum(-1), np.inf)),
     ]
 
 
@@ -131,6 +104,9 @@ def _of_vectors() -> list[Entry]:
         Entry(L2Norm(0.4, axis=0), lambda w: 0.4 * np.hypot(w[..., :2], w[..., 2:]).sum(-1), kernel),
         Entry(LInf(0.7), lambda w: 0.7 * np.abs(w).max(-1)),
         Entry(LInf(0.7, axis=1), lambda w: 0.7 * np.maximum(np.abs(w[..., ::2]), np.abs(w[..., 1::2])).sum(-1), kernel),
+        Entry(SumLargest(0.7, k=2), lambda w: 0.7 * np.sort(w)[..., -2:].sum(-1), small=SumLargest(0.7, k=1)),
+        Entry(SumLargest(0.7, axis=0), lambda w: 0.7 * np.maximum(w[..., :2], w[..., 2:]).sum(-1), kernel),
+        Entry(CubeNorm(0.7), lambda w: 0.7 * (w**2).sum(-1) ** 1.5),
         Entry(ExclusiveLasso(0.7), lambda w: 0.35 * np.abs(w).sum(-1) ** 2),
         Entry(ExclusiveLasso(0.7, axis=0), lambda w: 0.35 * ((np.abs(w[..., :2]) + np.abs(w[..., 2:])) ** 2).sum(-1), kernel),
         Entry(
@@ -185,9 +161,9 @@ def _of_structures() -> list[Entry]:
     return [
         Entry(FusedLasso(0.7), lambda w: 0.7 * np.abs(w[..., 1:] - w[..., :-1]).sum(-1)),
         Entry(TrendFilter(0.4), lambda w: 0.4 * np.abs(w[..., :-2] - 2 * w[..., 1:-1] + w[..., 2:]).sum(-1), np.ones(4)),
-        Entry(Nuclear(0.7), lambda w: 0.7 * np.linalg.norm(_matrices(w), "nuc", axis=(-2, -1)), kernel, plane=(0, 3)),
-        Entry(SpectralNorm(0.7), lambda w: 0.7 * np.linalg.norm(_matrices(w), 2, axis=(-2, -1)), kernel, plane=(0, 3)),
-        Entry(SquaredSpectralNorm(0.7), lambda w: 0.7 * np.linalg.norm(_matrices(w), 2, axis=(-2, -1)) ** 2, kernel, plane=(0, 3)),
+        Entry(Nuclear(0.7), lambda w: 0.7 * np.linalg.norm(matrices(w), "nuc", axis=(-2, -1)), kernel, plane=(0, 3)),
+        Entry(SpectralNorm(0.7), lambda w: 0.7 * np.linalg.norm(matrices(w), 2, axis=(-2, -1)), kernel, plane=(0, 3)),
+        Entry(SquaredSpectralNorm(0.7), lambda w: 0.7 * np.linalg.norm(matrices(w), 2, axis=(-2, -1)) ** 2, kernel, plane=(0, 3)),
         Entry(
             TotalVariation(0.7),
             lambda w: (lambda a, b, c, d: 0.7 * (np.hypot(c - a, b - a) + np.abs(d - b) + np.abs(d - c)))(*np.moveaxis(w, -1, 0)),
@@ -216,7 +192,7 @@ def _not_convex() -> list[Entry]:
     return [
         Entry(
             Orthogonality(0.3),
-            lambda w: 0.3 * ((np.swapaxes(_matrices(w), -1, -2) @ _matrices(w) - np.eye(2)) ** 2).sum((-2, -1)),
+            lambda w: 0.3 * ((np.swapaxes(matrices(w), -1, -2) @ matrices(w) - np.eye(2)) ** 2).sum((-2, -1)),
             kernel,
             plane=(0, 3),
         ),
@@ -225,12 +201,20 @@ def _not_convex() -> list[Entry]:
         Entry(LTwoThirds(0.6), lambda w: 0.6 * np.cbrt(w**2).sum(-1)),
         Entry(CappedL1(0.5, cap=0.8), lambda w: 0.5 * np.minimum(np.abs(w), 0.8).sum(-1)),
         Entry(LogSum(0.5, eps=0.6), lambda w: 0.5 * np.log(1 + np.abs(w) / 0.6).sum(-1)),
+        Entry(Geman(0.5, eps=0.6), lambda w: 0.5 * (np.abs(w) / (np.abs(w) + 0.6)).sum(-1)),
+        Entry(ETP(0.5, gamma=1.7), lambda w: 0.5 * (1 - np.exp(-1.7 * np.abs(w))).sum(-1) / (1 - np.exp(-1.7))),
+        Entry(CappedL2(0.5, cap=0.8), lambda w: 0.5 * np.minimum(w**2, 0.64).sum(-1)),
         Entry(MCP(0.6, gamma=1.8), lambda w: np.where(np.abs(w) <= 1.08, 0.6 * np.abs(w) - w**2 / 3.6, 0.324).sum(-1)),
         Entry(  # the slope is 0.5, then (1.4 − |w|)/1.8
             SCAD(0.5, a=2.8),
             lambda w: np.where(np.abs(w) <= 0.5, 0.5 * np.abs(w), 0.475 - np.maximum(1.4 - np.abs(w), 0) ** 2 / 3.6).sum(-1),
         ),
         Entry(L1MinusL2(0.7), lambda w: 0.7 * (np.abs(w).sum(-1) - np.sqrt((w**2).sum(-1)))),
+        Entry(
+            GroupLHalf(0.6, groups=[0, 0, 0, 1], weights=[1.0, 0.5]),
+            lambda w: 0.6 * (w[..., :3] ** 2).sum(-1) ** 0.25 + 0.3 * np.sqrt(np.abs(w[..., 3])),
+            small=GroupLHalf(0.6, groups=0),
+        ),
         Entry(  # group by group: lam·weight_g is 0.6 and 0.3
             GroupMCP(0.6, groups=[0, 0, 0, 1], gamma=1.8, weights=[1.0, 0.5]),
             lambda w: (
@@ -250,113 +234,6 @@ def _not_convex() -> list[Entry]:
     ]
 
 
-def _sets() -> list[Entry]:
-    kernel = np.ones((2, 2))  # flattens to (a, b, c, d) for [[a, b], [c, d]]
-    return [
-        Entry(
-            PSDCone(),
-            lambda w: (
-                np.abs(w[..., 1] - w[..., 2])
-                + np.maximum(np.hypot(w[..., 0] - w[..., 3], w[..., 1] + w[..., 2]) / 2 - (w[..., 0] + w[..., 3]) / 2, 0)
-            ),
-            kernel,
-            plane=(0, 3),
-            sample=lambda t: (_matrices(t) @ np.swapaxes(_matrices(t), -1, -2)).reshape(t.shape),
-        ),
-        Entry(
-            Stiefel(),
-            lambda w: np.abs(np.swapaxes(_matrices(w), -1, -2) @ _matrices(w) - np.eye(2)).sum((-2, -1)),
-            kernel,
-            plane=(0, 3),
-            sample=lambda t: _turn_or_flip(_unit(t[..., :2]), np.where(t[..., 2] < 0, -1, 1)),
-        ),
-        Entry(
-            RankBall(1),
-            lambda w: np.linalg.svd(_matrices(w), compute_uv=False)[..., 1],
-            kernel,
-            plane=(0, 3),
-            sample=lambda t: (t[..., :2, None] * t[..., None, 2:]).reshape(t.shape),
-        ),
-        Entry(NonNegative(), lambda w: np.maximum(-w, 0).sum(-1), sample=np.abs),
-        Entry(
-            Box(-0.5, 0.8),
-            lambda w: np.maximum(np.maximum(-0.5 - w, w - 0.8), 0).sum(-1),
-            sample=lambda t: np.abs((t + 1.8) % 2.6 - 1.3) - 0.5,  # folded, like a tape
-        ),
-        Entry(
-            LInfBall(0.7),
-            lambda w: np.maximum(np.abs(w) - 0.7, 0).sum(-1),
-            sample=lambda t: np.abs((t + 2.1) % 2.8 - 1.4) - 0.7,
-        ),
-        Entry(
-            Simplex(1.3),
-            lambda w: np.abs(w.sum(-1) - 1.3) + np.maximum(-w, 0).sum(-1),
-            sample=lambda t: 1.3 * (np.abs(t) + 1e-100) / (np.abs(t) + 1e-100).sum(-1, keepdims=True),
-        ),
-        Entry(
-            Simplex(1.3).on("**/kernel").around(0.2),
-            lambda w: np.abs(w[..., 1:].sum(-1) - 1.9) + np.maximum(0.2 - w[..., 1:], 0).sum(-1),
-            {"bias": np.ones(1), "kernel": np.ones(3)},
-            sample=lambda t: np.concatenate(
-                [t[..., :1], 0.2 + 1.3 * (np.abs(t[..., 1:]) + 1e-100) / (np.abs(t[..., 1:]) + 1e-100).sum(-1, keepdims=True)], -1
-            ),
-        ),
-        Entry(
-            L1Ball(1.3),
-            lambda w: np.maximum(np.abs(w).sum(-1) - 1.3, 0),
-            sample=lambda t: t / np.maximum(1, np.abs(t).sum(-1, keepdims=True) / 1.3),
-        ),
-        Entry(
-            L2Ball(1.3),
-            lambda w: np.maximum(np.sqrt((w**2).sum(-1)) - 1.3, 0),
-            sample=lambda t: 1.3 * _within(t),
-        ),
-        Entry(
-            MaxNorm(1.3),  # (a, c) and (b, d)
-            lambda w: np.maximum(np.hypot(w[..., :2], w[..., 2:]) - 1.3, 0).sum(-1),
-            kernel,
-            plane=(0, 2),
-            sample=lambda t: 1.3 * np.stack([_within(t[..., ::2]), _within(t[..., 1::2])], -1).reshape(t.shape),
-        ),
-        Entry(Sphere(1.3), lambda w: np.abs(np.sqrt((w**2).sum(-1)) - 1.3), sample=lambda t: 1.3 * _unit(t**3)),
-        Entry(
-            UnitNorm(axis=1),  # (a, b) and (c, d)
-            lambda w: np.abs(np.hypot(w[..., ::2], w[..., 1::2]) - 1).sum(-1),
-            kernel,
-            sample=lambda t: np.concatenate([_unit(t[..., :2] ** 3), _unit(t[..., 2:] ** 3)], -1),
-        ),
-        Entry(
-            Hyperplane([1.0, -2.0, 0.5, 1.5], 0.7),
-            lambda w: np.abs(w @ [1.0, -2.0, 0.5, 1.5] - 0.7),
-            sample=lambda t: t - (t @ [1.0, -2.0, 0.5, 1.5] - 0.7)[..., None] * [1.0, 0.0, 0.0, 0.0],
-            small=Hyperplane([1.0, -2.0], 0.7),
-        ),
-        Entry(
-            HalfSpace([1.0, -2.0, 0.5, 1.5], 0.7),
-            lambda w: np.maximum(w @ [1.0, -2.0, 0.5, 1.5] - 0.7, 0),
-            sample=lambda t: t - np.maximum(t @ [1.0, -2.0, 0.5, 1.5] - 0.7, 0)[..., None] * [1.0, 0.0, 0.0, 0.0],
-            small=HalfSpace([1.0, -2.0], 0.7),
-        ),
-        Entry(
-            AffineSet([[1.0, -2.0, 0.5, 0.0], [0.0, 1.0, 1.0, 2.0]], [0.7, -0.4]),
-            lambda w: np.abs(w @ [1.0, -2.0, 0.5, 0.0] - 0.7) + np.abs(w @ [0.0, 1.0, 1.0, 2.0] + 0.4),
-            sample=lambda t: np.stack([-0.1 - 2.5 * t[..., 2] - 4 * t[..., 3], -0.4 - t[..., 2] - 2 * t[..., 3], t[..., 2], t[..., 3]], -1),
-            small=AffineSet([[1.0, 1.0]], [-0.4]),
-        ),
-        Entry(
-            SparseBall(2),
-            lambda w: np.sort(np.abs(w))[..., :2].sum(-1),
-            sample=lambda t: np.where(np.abs(t).argsort(-1).argsort(-1) < 2, t, 0),  # the smallest two: a projection keeps the largest
-            small=SparseBall(1),
-        ),
-        Entry(
-            SecondOrderCone(),
-            lambda w: np.maximum(np.sqrt((w[..., 1:] ** 2).sum(-1)) - w[..., 0], 0),
-            sample=lambda t: np.concatenate([np.abs(t[..., :1]) + np.sqrt((t[..., 1:] ** 2).sum(-1, keepdims=True)), t[..., 1:]], -1),
-        ),
-    ]
-
-
 def _calculus() -> list[Entry]:
     return [
         Entry(L1(0.7).envelope(0.3), lambda w: np.where(np.abs(w) <= 0.21, w**2 / 0.6, 0.7 * np.abs(w) - 0.0735).sum(-1)),
@@ -366,6 +243,12 @@ def _calculus() -> list[Entry]:
         ),
         Entry(MCP(0.6, gamma=1.8).envelope(0.9), _envelope_of_mcp),
         Entry(L2Ball(1.3).envelope(0.5), lambda w: np.maximum(np.sqrt((w**2).sum(-1)) - 1.3, 0) ** 2),
+        Entry(Box(-0.5, 0.8).distance(0.7), lambda w: 0.7 * np.sqrt((np.maximum(np.maximum(-0.5 - w, w - 0.8), 0) ** 2).sum(-1))),
+        Entry(
+            Hyperplane([1.0, -2.0, 2.0], 0.7).on("**/kernel").distance(0.6),
+            lambda w: 0.2 * np.abs(w[..., 1:] @ [1.0, -2.0, 2.0] - 0.7),
+            {"bias": np.ones(1), "kernel": np.ones(3)},
+        ),
         Entry(L1(0.7).dual(), lambda u: np.where((np.abs(u) <= 0.7 * (1 + 1e-13)).all(-1), 0.0, np.inf)),
         Entry(0.6 * L2(0.4).dual(), lambda u: 0.6 * (u**2).sum(-1) / 1.6),
         Entry(L1(0.7).rescale(np.array([1.2, -0.5, 0.8, 2.0])), lambda w: 0.7 * np.abs(w) @ [1.2, 0.5, 0.8, 2.0]),
@@ -398,7 +281,7 @@ def sections() -> dict[str, list[Entry]]:
         "Of vectors and groups": _of_vectors(),
         "Of neighbours, graphs and matrices": _of_structures(),
         "Not convex": _not_convex(),
-        "Sets": _sets(),
+        "Sets": sets(),
         "Sums, places and maps": _calculus(),
     }
 

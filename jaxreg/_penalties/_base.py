@@ -267,6 +267,12 @@ class Penalty:
 
         return Dual(self)
 
+    def distance(self, lam: Strength = 1.0) -> Penalty:
+        """``lam·min ‖w − z‖₂`` over z in a convex set, of which this is the indicator; see :class:`Distance`."""
+        from ._distance import Distance
+
+        return Distance(self, lam)
+
     def rescale(self, factor: Strength) -> Penalty:
         """``penalty(factor·w)``, number by number.
 
