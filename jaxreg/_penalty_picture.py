@@ -42,13 +42,14 @@ def penalty(p: Penalty, params: Any = None, plane: tuple[int, int] = (0, 1)) -> 
     from .plot import COLORS, STYLE
 
     with mpl.rc_context({**STYLE, "font.size": 11, "axes.titlesize": 12, "axes.labelsize": 11, "legend.fontsize": 9}), x64_scope():
-        figure = Figure(figsize=(13 if p.finite else 7, 3.5), layout="constrained")
+        is_set = not p.finite and not hasattr(p, "lam")
+        figure = Figure(figsize=(7 if is_set else 13, 3.5), layout="constrained")
         figure.suptitle(call(p), x=0.01, ha="left", fontsize=12)
         s = Subject(p, np.ones(2) if params is None else params)
         t = np.linspace(-_REACH, _REACH, 601)
         line = _along(s, plane[0], t)
         first, second = (f"w{'₁₂₃₄'[i]}" for i in plane)
-        if not p.finite:
+        if is_set:
             projection, region = figure.subplots(1, 2)
             line[:, plane[1]] = _BESIDE  # along an axis many sets project nothing
             label = f"{first} at {second} = {_BESIDE:g}".replace("w", "v")
@@ -60,7 +61,7 @@ def penalty(p: Penalty, params: Any = None, plane: tuple[int, int] = (0, 1)) -> 
         value, gradient, prox, levels = figure.subplots(1, 4)
         first_label = first
         values = s.value(line)
-        if np.ptp(values) == 0:
+        if not np.isfinite(values).any() or np.ptp(values) == 0:
             line[:, plane[1]] = _BESIDE
             values, first_label = s.value(line), f"{first} at {second} = {_BESIDE:g}"
         value.plot(t, _broken(t, values), color=COLORS[0])
@@ -107,8 +108,10 @@ def _broken(t: np.ndarray, y: np.ndarray) -> np.ndarray:
     """A curve with gaps where it jumps and where it is infinite."""
     y = np.where(np.isfinite(y), y, np.nan)
     height = np.ptp(y[np.isfinite(y)]) if np.isfinite(y).any() else 0.0
-    jump = np.abs(np.diff(y, append=y[-1:])) > max(12 * (t[1] - t[0]), 0.03 * height)
-    return np.where(jump, np.nan, y)
+    rise = np.abs(np.diff(y, append=y[-1:]))
+    # A curve that is steep on both sides, as a logarithm or a root is, jumps nowhere.
+    beside = np.fmin(np.append(np.nan, rise[:-1]), np.append(rise[1:], np.nan))
+    return np.where((rise > max(12 * (t[1] - t[0]), 0.03 * height)) & (rise > 3 * beside), np.nan, y)
 
 
 def _show_zero(axes: Axes, y: np.ndarray) -> None:
@@ -118,18 +121,18 @@ def _show_zero(axes: Axes, y: np.ndarray) -> None:
 
 
 def _gradient(axes: Axes, s: Subject, line: np.ndarray, t: np.ndarray, index: int, color: str) -> None:
-    slope = s.grad(line)[:, index]
+    slope = np.where(np.isfinite(s.value(line)), s.grad(line)[:, index], np.nan)
     axes.plot(t, _broken(t, slope), color=color)
     _show_zero(axes, slope)
 
 
 def _prox(axes: Axes, s: Subject, line: np.ndarray, t: np.ndarray, index: int, colors: Any) -> None:
     axes.plot(t, t, color="#999999", linewidth=1, linestyle=":")
-    steps = _STEPS if s.p.finite else _STEPS[1:2]
+    steps = _STEPS if s.p.finite or hasattr(s.p, "lam") else _STEPS[1:2]
     for k, step in enumerate(steps):
         z = s.prox(line, np.full(len(t), step))[:, index]
         axes.plot(t, _broken(t, z), color=colors[(0, 2, 3)[k]], label=f"step {step:g}")
-    if s.p.finite:
+    if len(steps) > 1:
         axes.legend(loc="upper left")
 
 
@@ -176,7 +179,7 @@ def _levels(axes: Axes, s: Subject, plane: tuple[int, int], colors: Any) -> None
     unit = np.zeros((1, s.n))
     unit[0, plane[0]] = 1
     own = float(s.value(unit)[0])
-    if not own > 0:
-        own = float(np.median(values)) or 1.0
-    axes.contour(t, t, values, levels=[own * c for c in (0.25, 0.5, 1.5)], colors=[colors[5]], linewidths=1)
+    if not 0 < own < np.inf:
+        own = float(np.median(values[np.isfinite(values)])) or 1.0
+    axes.contour(t, t, values, levels=sorted(own * c for c in (0.25, 0.5, 1.5)), colors=[colors[5]], linewidths=1)
     axes.contour(t, t, values, levels=[own], colors=[colors[0]], linewidths=2.4)
