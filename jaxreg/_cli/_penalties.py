@@ -43,6 +43,7 @@ w = (1, 0)); of a set, the projection along one parameter, and the set with wher
 | `p.rescale(d)` | p(d·w) | prox(d·v, step·d²)/d | d an array where p is separable, else one number |
 | `p.rotate(Q)` | p(Qw) | Qᵀ·prox(Qv) | Q orthogonal, a matrix or a pair of functions |
 | `p.envelope(mu)` | min_z p(z) + ‖w − z‖²/(2·mu), smooth | v + s/(s + mu)·(prox(v, s + mu) − v) | convex, or weakly: modulus < 1/mu |
+| `C.distance(lam)` | lam·min ‖w − z‖₂ over z in the set C | towards the projection by step·lam, at most onto it | C convex |
 | `p.dual()` | the conjugate, sup_z ⟨w, z⟩ − p(z) | v − s·prox(v/s, 1/s) (Moreau) | p convex |
 | `p.as_prox_fn()` | jaxopt's signature, `prox(x, λ, scaling)`, of `scaling·p.at(λ)` | | everywhere |
 
@@ -62,6 +63,11 @@ the prox raises, naming both terms and what to do instead:
 | `FusedLasso` + any convex separable penalty of single strengths | the levels first (Friedman et al. 2007, lemma A.1) |
 """
 
+
+_OTHERS = """\
+What has the same name and the same strength is not listed; data-fit losses are `jaxreg.losses`. `f` is any penalty, `C` a convex set; a
+test evaluates each line of the third column and holds it against the other library's formula.
+"""
 
 _COLUMNS = ("name", "equation", "domain", "convex", "smooth", "separable", "prox", "also in", "source")
 
@@ -93,8 +99,10 @@ _WHOLE = {"k", "order"}
 def why_not_on_paths(kind: Any) -> str:
     """Why the command line has no path of it: empty where it has one."""
     names = {f.name for f in dataclasses.fields(kind)}
-    if kind is Zero or not kind.finite:
+    if "lam" not in names and (kind is Zero or not kind.finite):
         return "it has no strength to vary"
+    if not kind.finite:
+        return "coefficients of 0, where a path starts, are outside its domain"
     if "axes" in names:
         return "it acts on matrices, and the coefficients of a path are a vector"
     return f"it needs {' and '.join(sorted(names & _NEEDS))}" if names & _NEEDS else ""
@@ -199,7 +207,18 @@ def markdown() -> str:
         for key, entry in group.items():
             first = (inspect.getdoc(entry.kind) or "").split("\n\n")[0].replace("\n", " ").replace("``", "`")
             text.append(f'<a id="{key}"></a>\n**{entry.kind.__name__}**. {first}\n\n![{entry.kind.__name__}](penalties/{key}.png)\n')
-    return "\n".join(text)
+    return "\n".join([*text, _others()])
+
+
+def _others() -> str:
+    """What other libraries have under another name, and what jaxreg has not."""
+    from .._catalogue import FOREIGN
+
+    rows = ["## In other libraries under another name\n", _OTHERS, "| library | there | in jaxreg | mind |\n|---|---|---|---|"]
+    for line in FOREIGN:
+        here = f"`{line.here}`" if line.here else "not in jaxreg"
+        rows.append(f"| {line.library} | `{line.name}` | {here} | {line.note} |")
+    return "\n".join(rows) + "\n"
 
 
 def write(folder: Path, names: Sequence[str] = ()) -> None:
