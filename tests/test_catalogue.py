@@ -156,8 +156,8 @@ def breaks_convexity(e, x, y):
 
 
 def breaks_smoothness(e, n):
-    """Two slopes at one point of a grid, along one of its directions."""
-    grid = np.stack(np.meshgrid(*[[-1.0, 0.0, 1.0]] * n), -1).reshape(-1, 1, n)
+    """Two slopes at one point of a grid, along one of its directions. It has the corners of what is capped at 0.8."""
+    grid = np.stack(np.meshgrid(*[[-0.8, 0.0, 0.8]] * n), -1).reshape(-1, 1, n)
     h = 1e-6 * np.swapaxes(grid, 0, 1)
     return np.abs(e.definition(grid + h) + e.definition(grid - h) - 2 * e.definition(grid)) > 1e-8
 
