@@ -74,7 +74,7 @@ class AsymmetricL1(Separable):
         equation="Σ positive·max(w, 0) + negative·max(−w, 0)",
         domain="positive ≥ 0, negative ≥ 0",
         cost="O(n)",
-        also="",
+        also="ProximalOperators.jl (SumPositive)",
         source="Koenker and Bassett 1978",
     )
 

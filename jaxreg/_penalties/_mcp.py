@@ -61,7 +61,7 @@ class MCP(Knee):
         equation="scale·Σ f(w), f = lam·|w| − w²/(2·gamma) up to |w| = gamma·lam, ½·gamma·lam² beyond",
         domain="lam ≥ 0, gamma > 0, scale ≥ 0",
         cost="O(n)",
-        also="skglm, ncvreg",
+        also="skglm, ncvreg, PyProximal (gamma = 1)",
         source="C.-H. Zhang 2010, eq. 2.1",
     )
 
