@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from jaxreg._catalogue import entries, name_of
+from jaxreg._penalties._distance import Distance
+from tests.test_catalogue import SLOW
 
 budget = settings(max_examples=12, deadline=None, derandomize=True)
 EPS = float(np.finfo(np.float32).eps)
@@ -44,7 +46,11 @@ def test_own_size_is_taken(name):
     assert takes(name, (2, 2) if name in MATRIX else (4,))
 
 
-@pytest.mark.parametrize("name", TABLE)
+def is_slow(name):
+    return name.split("-", 1)[1] in SLOW or isinstance(TABLE[name], Distance)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if is_slow(name) else name for name in TABLE])
 def test_prox(name):
     shapes = [shape for shape in QUICK if takes(name, shape)]
     assert shapes
