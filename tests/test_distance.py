@@ -34,6 +34,7 @@ def test_distance_to_a_ball(x64, dtype):
         assert np.isposinf(ball.conjugate(1.2 * u))
 
 
+@pytest.mark.slow
 def test_lambda_max_is_the_length_of_a_normal(x64):
     """Zero lies on the plane: −g is normal to it, of length 5·|t|, or it is not."""
     plane = Hyperplane([3.0, 4.0]).distance(2.0)

@@ -298,7 +298,11 @@ def test_several_leaves_are_one_vector(x64):
     ("penalty", "reference"),
     [
         (MaxNorm(0.7, (0, 1, 2)), lambda s: l2_ball(s, 0.7)),
-        (MinMaxNorm(2.0, 3.0, (0, 1, 2)), lambda s: s * np.clip(np.linalg.norm(s), 2.0, 3.0) / np.linalg.norm(s)),
+        pytest.param(
+            MinMaxNorm(2.0, 3.0, (0, 1, 2)),
+            lambda s: s * np.clip(np.linalg.norm(s), 2.0, 3.0) / np.linalg.norm(s),
+            marks=pytest.mark.slow,
+        ),
         (UnitNorm((0, 1, 2)), lambda s: s / np.linalg.norm(s)),
         (Simplex(0.7, -2), lambda s: simplex(s, 0.7)),
         (SparseBall(2, 2), lambda s: sparse(s, 2)),
