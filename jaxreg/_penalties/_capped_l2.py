@@ -7,13 +7,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ._about import About
-from ._arithmetic import check_numbers, weighted_sum
+from ._arithmetic import at_most, check_numbers, weighted_sum
 from ._base import Strength
 from ._separable import Separable
 
 
 def value(w: Float[Array, "..."], lam, cap) -> Float[Array, "..."]:
-    return lam * jnp.minimum(jnp.abs(w), cap) ** 2
+    return lam * at_most(jnp.abs(w), cap) ** 2
 
 
 def grad(w: Float[Array, "..."], lam, cap) -> Float[Array, "..."]:

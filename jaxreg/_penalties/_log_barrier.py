@@ -33,7 +33,7 @@ def prox(w: Float[Array, "..."], step, lam) -> Float[Array, "..."]:
     unit = jnp.where(unit > 0, unit, 1)
     size = jnp.where(w > 0, w, -w)  # unlike |w| it has a slope at 0
     far = unit * (safe_sqrt((w / unit) ** 2 + 4 * step * lam / unit / unit) + size / unit) / 2
-    return jnp.where(w > 0, far, step * lam / jnp.where(far > 0, far, 1))
+    return jnp.where(w > 0, far, step * lam / jnp.where(far == 0, 1, far))
 
 
 def subdifferential(w: Float[Array, "..."], lam) -> tuple[Array, Array]:

@@ -51,7 +51,8 @@ def value(w: Float[Array, " n"], k: int, lam) -> Scalar:
 def grad(w: Float[Array, " n"], k: int, lam) -> Float[Array, " n"]:
     """Entries level with the k-th share what is left of k."""
     above, level, left = _top(w, k)
-    return lam * jnp.where(above, 1, jnp.where(level, left / jnp.sum(level), 0)).astype(w.dtype)
+    shares = jnp.where(above, 1, jnp.where(level, left / jnp.sum(level), 0)).astype(w.dtype)
+    return jnp.where(jnp.isnan(w), jnp.nan, lam * shares)
 
 
 def prox(w: Float[Array, " n"], k: int, step, lam) -> Float[Array, " n"]:
