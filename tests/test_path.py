@@ -1,5 +1,7 @@
 """``path`` against scikit-learn, published numbers, closed forms and its own certificate recomputed in NumPy."""
 
+import signal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression, Ridge
 
 import jaxreg
-from jaxreg import losses
+from jaxreg import ConvergenceWarning, losses
 
 from . import reference
 from .reference import made
@@ -278,6 +280,48 @@ def test_sums_of_penalties_are_the_elastic_net():
     net = jaxreg.path(X, y, jaxreg.ElasticNet(2.0, l1_ratio=0.25), lams=[4.0])
     written_out = jaxreg.path(X, y, jaxreg.L1(0.5) + jaxreg.L2(0.75), lams=[4.0])
     np.testing.assert_allclose(net.coef, written_out.coef, atol=1e-10)
+
+
+INTERRUPTED = [
+    (jaxreg.L1(), losses.SquaredError(), 200),
+    pytest.param(jaxreg.ElasticNet(), losses.SquaredError(), 400, marks=pytest.mark.slow),
+    pytest.param(jaxreg.L1(), losses.Huber(), 7, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("penalty", "loss", "p"), INTERRUPTED, ids=["homotopy", "batch", "newton"])
+def test_an_interrupted_path_keeps_what_is_done(penalty, loss, p):
+    """The lasso of few columns is one program; a working set is not."""
+    X, y = made(60, p)
+
+    def press(done, total):
+        if done < total:
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.warns(ConvergenceWarning, match="path: interrupted, with"):
+        cut = jaxreg.path(X, y, penalty, loss=loss, lams=30, progress=press)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert cut.interrupted
+    assert 0 < len(cut.lams) < 30
+    assert cut.converged.all()
+    whole = jaxreg.path(X, y, penalty, loss=loss, lams=30)
+    assert not whole.interrupted
+    np.testing.assert_allclose(cut.coef, whole.coef[: len(cut.lams)], atol=1e-8)
+
+
+def test_a_second_interrupt_is_not_caught():
+    X, y = made(60, 7)
+
+    def press(done, total):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        jaxreg.path(X, y, jaxreg.L1(), loss=losses.Huber(), lams=[10.0, 1.0], progress=press)
+    counts = np.abs(np.c_[y, -2 * y]).round()
+    with pytest.raises(KeyboardInterrupt):  # of targets apart nothing is whole
+        jaxreg.path(X, counts, jaxreg.L2(), loss=losses.Poisson(), progress=lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def test_several_targets():

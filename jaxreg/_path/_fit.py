@@ -16,6 +16,7 @@ from ._certificate import Certificate, Null, certify, constant_curvature, free_c
 from ._engine import prepare, scale_of
 from ._follow import CHUNK, Progress, follow, part_of, row_space
 from ._inputs import Problem
+from ._interrupt import Stop, never
 from ._knots import Knots
 
 _NAMES = {"homotopy": "the exact path", "batch": "the solver of many λ at once"}
@@ -35,6 +36,7 @@ class Fits(NamedTuple):
     methods: tuple[str, ...]  # what solved each lane
     fallback: str | None  # why lane 0's exact path gave way to another method
     knots: Knots | None  # lane 0's
+    unfinished: int  # how many λ were left when somebody interrupted
 
 
 def fit_lanes(
@@ -45,10 +47,12 @@ def fit_lanes(
     progress: Progress,
     max_nonzeros: int | None = None,
     ids: np.ndarray | None = None,
+    stop: Stop = never,
 ) -> Fits:
     """Fit lanes of sample weights (lane 0 is all the data) on one grid, which lane 0 decides.
 
-    With ``ids``, (repeats, n), the lanes after the first are all rows but those of a fold, repeat by repeat.
+    With ``ids``, (repeats, n), the lanes after the first are all rows but those of a fold, repeat by repeat. Where ``stop()`` is true
+    after a chunk, the (single) lane ends there.
     """
     setup, design, penalty = problem.setup, problem.design, problem.penalty
     dtype = design.X.dtype
@@ -65,8 +69,9 @@ def fit_lanes(
     lams = np.asarray(default_grid(problem, null, grid) if isinstance(grid, int) else grid, dtype)
     slopes = _lasso.strengths(setup, design, penalty)
     no_gap = why_no_gap(setup, design, penalty) if slopes is None else None
-    coef, intercept, scales, method, ridge, knots = _solve(problem, weights, null, slopes, lams, tol, progress, max_nonzeros, ids)
-    lams, fallback = lams[: coef.shape[1]], None
+    interest = Interest(progress, max_nonzeros, stop)
+    coef, intercept, scales, method, ridge, knots = _solve(problem, weights, null, slopes, lams, tol, interest, ids)
+    asked, lams, fallback = len(lams), lams[: coef.shape[1]], None
 
     def certified(which: Any, coef: Any, intercept: Any) -> Certificate:
         answers = zip(weights[which], scales[which], coef, intercept, strict=True)
@@ -79,8 +84,8 @@ def fit_lanes(
     methods = [method] * len(weights)
     missed = ~reached(certificate, coef, tol)
     short = everyone[missed.any(axis=1)] if method in ("homotopy", "batch") else everyone[:0]
-    if len(short):
-        again = _newton(problem, weights[short], null, lams, tol)
+    if len(short) and not stop():
+        again = _newton(problem, weights[short], null, lams, tol, Interest())
         other = certified(short, *again)
         better = missed[short] & (shortfall(other, again[0]) < shortfall(certificate, coef)[short])
         for old, new in zip((coef, intercept, *certificate), (*again, *other), strict=True):
@@ -91,7 +96,28 @@ def fit_lanes(
         if methods[0] == "newton":
             fallback = f"{_NAMES[method]} missed tol at {better[0].sum()} λ, which Newton's method came closer to"
             knots = None
-    return Fits(lams, coef, intercept, certificate, null, ridge, no_gap, tol, tuple(methods), fallback, knots)
+    unfinished = asked - len(lams) if stop() else 0
+    return Fits(lams, coef, intercept, certificate, null, ridge, no_gap, tol, tuple(methods), fallback, knots, unfinished)
+
+
+class Interest(NamedTuple):
+    """What is done between chunks of λ."""
+
+    progress: Progress = None
+    max_nonzeros: int | None = None
+    stop: Stop = never
+
+    def teller(self, lanes: int, total: int, *, apart: bool = False) -> Callable[[int, int, np.ndarray], bool]:
+        """Passes progress on, in λ of all lanes together, and says when to stop; of targets fitted ``apart`` nothing is whole then."""
+
+        def step(lane: int, done: int, coef: np.ndarray) -> bool:
+            if self.progress:
+                self.progress((lane * total + done) // lanes, total)
+            if self.stop() and apart:
+                raise KeyboardInterrupt
+            return self.stop() or (self.max_nonzeros is not None and bool((coef != 0).sum(axis=1).max(initial=0) > self.max_nonzeros))
+
+        return step
 
 
 class Answers(NamedTuple):
@@ -112,52 +138,50 @@ def _solve(
     slopes: Any,
     lams: Any,
     tol: float,
-    progress: Progress,
-    max_nonzeros: int | None,
+    interest: Interest,
     ids: Any,
 ) -> Answers:
     """The method that the problem admits: the exact path, one factorisation, or Newton's method."""
     setup, design, penalty = problem.setup, problem.design, problem.penalty
     if slopes is not None:
-        found = _lasso.fit(setup, design, weights, slopes, lams, ids, _teller(len(weights), len(lams), progress, max_nonzeros))
+        found = _lasso.fit(setup, design, weights, slopes, lams, ids, interest.teller(len(weights), len(lams)))
         coef, intercept, scales = (np.stack(x) for x in zip(*[answer[:3] for answer in found], strict=True))
         return Answers(coef, intercept, scales, "homotopy", knots=found[0].knots)
     elastic = _elastic.strengths(setup, design, penalty)
     if elastic is not None:
-        found = _elastic.fit(setup, design, weights, elastic, lams, ids, _teller(len(weights), len(lams), progress, max_nonzeros))
+        found = _elastic.fit(setup, design, weights, elastic, lams, ids, interest.teller(len(weights), len(lams)))
         return Answers(*found, "batch")
     squares = quadratic(problem)
     if squares is not None and isinstance(setup.loss, SquaredError):
-        if max_nonzeros is not None:
+        if interest.max_nonzeros is not None:
             raise ValueError("max_nonzeros: ridge has no zero coefficients, so that there is nothing to stop at; leave it out")
         whole = -(-len(lams) // CHUNK) * CHUNK
         found, criteria = _ridge.fit(setup, design, weights, squares, jnp.asarray(part_of(lams, 0, whole)), ids)
         coef, intercept = (np.asarray(x)[:, : len(lams)] for x in found[:2])
-        if progress:
-            progress(len(lams), len(lams))
+        if interest.progress:
+            interest.progress(len(lams), len(lams))
         criteria = jax.tree.map(lambda x: np.asarray(x)[: len(lams)], criteria)
         return Answers(coef, intercept, np.asarray(found.scale), "ridge", ridge=criteria)
     if squares is not None and _wide(problem):
         reduced = row_space(problem, squares, null)
-        answers = _solve(reduced.problem, weights, reduced.null, None, lams, tol, progress, None, ids)
+        answers = _solve(reduced.problem, weights, reduced.null, None, lams, tol, interest._replace(max_nonzeros=None), ids)
         return answers._replace(coef=reduced.original(answers.coef), scales=np.ones((len(weights), design.X.shape[1]), design.X.dtype))
     smooth = _likelihood.strengths(setup, design, penalty)
-    if smooth is not None and (max_nonzeros is None or setup.outputs is None):
-        told = _teller(len(weights), len(lams), progress, max_nonzeros)
+    if smooth is not None and (interest.max_nonzeros is None or setup.outputs is None):
+        told = interest.teller(len(weights), len(lams), apart=setup.outputs is not None)
         return Answers(*_likelihood.fit(setup, design, weights, smooth, lams, null, tol, told), "batch")
     scales = np.stack([np.asarray(scale_of(setup, design, jnp.asarray(v))) for v in weights])
-    return Answers(*_newton(problem, weights, null, lams, tol, progress, max_nonzeros), scales, "newton")
+    return Answers(*_newton(problem, weights, null, lams, tol, interest), scales, "newton")
 
 
-def _newton(
-    problem: Problem, weights: np.ndarray, null: Null, lams: Any, tol: float, progress: Progress = None, max_nonzeros: int | None = None
-) -> tuple[Any, Any]:
+def _newton(problem: Problem, weights: np.ndarray, null: Null, lams: Any, tol: float, interest: Interest) -> tuple[Any, Any]:
     """(coefficients, intercepts) by the method that takes every loss and penalty."""
     squares = quadratic(problem)
     if squares is None or not _wide(problem):
-        return follow(problem, prepare(problem.setup, problem.design, jnp.asarray(weights)), null, lams, tol, progress, max_nonzeros)
+        told = interest.teller(1, len(lams))
+        return follow(problem, prepare(problem.setup, problem.design, jnp.asarray(weights)), null, lams, tol, told)
     reduced = row_space(problem, squares, null)
-    coef, intercept = _newton(reduced.problem, weights, reduced.null, lams, tol, progress)
+    coef, intercept = _newton(reduced.problem, weights, reduced.null, lams, tol, interest._replace(max_nonzeros=None))
     return reduced.original(coef), intercept
 
 
@@ -182,17 +206,6 @@ def shortfall(certificate: Certificate, coef: Any) -> np.ndarray:
 def reached(certificate: Certificate, coef: Any, tol: float) -> np.ndarray:
     """Whether the answers are converged; a gap within tol beside a residual far from it would be a broken certificate."""
     return (shortfall(certificate, coef) <= tol) & (certificate.kkt <= np.sqrt(tol))
-
-
-def _teller(lanes: int, total: int, progress: Progress, max_nonzeros: int | None) -> Callable[[int, int, np.ndarray], bool]:
-    """Passes progress on, in λ of all lanes together, and says when to stop."""
-
-    def step(lane: int, done: int, coef: np.ndarray) -> bool:
-        if progress:
-            progress((lane * total + done) // lanes, total)
-        return max_nonzeros is not None and bool((coef != 0).sum(axis=1).max() > max_nonzeros)
-
-    return step
 
 
 def _certificate(

@@ -18,9 +18,9 @@ CHUNK = 10  # λ a compiled call: short enough to show progress, long enough not
 
 
 def follow(
-    problem: Problem, lanes: Lane, null: Null, lams: Any, tol: float, progress: Progress, max_nonzeros: int | None
+    problem: Problem, lanes: Lane, null: Null, lams: Any, tol: float, told: Callable[[int, int, np.ndarray], bool]
 ) -> tuple[Any, Any]:
-    """The host loop over chunks of λ: grows the working set when one overflows, shows progress, may stop early."""
+    """The host loop over chunks of λ: grows the working set when one overflows. ``told(0, λ done, lane 0's)`` may stop it early."""
     setup, design = problem.setup, problem.design
     dtype, p = design.X.dtype, design.X.shape[1]
     sizes = buckets(setup.columns, p, problem.penalty.separable)
@@ -42,10 +42,7 @@ def follow(
         coefs.append(np.asarray(fit.coef)[:, kept])
         intercepts.append(np.asarray(fit.intercept)[:, kept])
         found += len(kept)
-        if progress:
-            progress(found, len(lams))
-        nonzeros = (coefs[-1][0] != 0).sum(axis=tuple(range(1, coefs[-1][0].ndim)))
-        if max_nonzeros is not None and nonzeros.max(initial=0) > max_nonzeros:
+        if told(0, found, coefs[-1][0].reshape(len(kept), p * setup.columns)) and found:
             break
     return np.concatenate(coefs, axis=1), np.concatenate(intercepts, axis=1)
 

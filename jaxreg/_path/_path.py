@@ -15,6 +15,7 @@ from ._engine import Setup
 from ._fit import Fits, fit_lanes, reached
 from ._follow import Progress
 from ._inputs import Problem, check_lams, check_problem, scope
+from ._interrupt import interruptible
 from ._result import Path
 
 
@@ -68,13 +69,14 @@ def path(
       progress: called with (done, total) as chunks of λ finish.
 
     Returns:
-      A :class:`Path`.
+      A :class:`Path`. Ctrl-C ends it after the chunk of λ at hand and keeps those done (``Path.interrupted``); pressed twice it raises
+      KeyboardInterrupt, as it does at once for several targets that are fitted apart.
 
     Raises:
       TypeError, ValueError: the message names the argument, what is wrong with it and what to do.
 
     Warns:
-      ConvergenceWarning: some λ did not reach ``tol``.
+      ConvergenceWarning: some λ did not reach ``tol``, or the path was interrupted.
 
     References:
       Friedman, Hastie and Tibshirani, Regularization paths for generalized linear models via coordinate descent, 2010.
@@ -88,15 +90,21 @@ def path(
     >>> (fit.coef + 0.0).round(12).tolist()  # orthogonal columns: soft thresholding at λ/4
     [[1.0, 0.0], [2.0, 0.0]]
     """
-    with scope(X):
+    with scope(X), interruptible() as stop:
         grid = check_lams(lams)
         problem = check_problem(
             X, y, penalty, loss=loss, intercept=intercept, standardize=standardize, sample_weight=sample_weight,
             offset=offset, penalty_factor=penalty_factor, lower=lower, upper=upper,
         )  # fmt: skip
-        fits = fit_lanes(problem, problem.weights[None], grid, tol, progress, max_nonzeros)
+        fits = fit_lanes(problem, problem.weights[None], grid, tol, progress, max_nonzeros, stop=stop)
         result = as_path(problem, fits, penalty, lams)
     warn_if_not_converged(result)
+    if result.interrupted:
+        warnings.warn(
+            f"path: interrupted, with {len(result.lams)} of {len(result.lams) + fits.unfinished} λ done; the result ends there",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
     return result
 
 
@@ -142,6 +150,7 @@ def as_path(problem: Problem, fits: Fits, penalty: Penalty, asked: Any) -> Path:
         fallback=fits.fallback,
         knots=fits.knots,
         gap_reason=reason,
+        interrupted=fits.unfinished > 0,
         reordered=np.ndim(asked) > 0 and bool(np.any(np.diff(asked) > 0)),
     )
 

@@ -34,6 +34,7 @@ class Path:
       fallback: why "newton" had to finish what "homotopy" or "batch" began, or None.
       knots: where the exact path bends (:class:`Knots`); None for other methods.
       gap_reason: why the gap is NaN, or None.
+      interrupted: whether Ctrl-C ended it before the last λ that was asked for.
       reordered: whether the λ were passed in another order than they are returned.
       loo, gcv, df: (L,) exact leave-one-out error, generalised cross-validation (both mean squared errors) and effective
         degrees of freedom; None but for ridge (L2 with squared error, no bounds, every feature penalised). A case is left out
@@ -59,6 +60,7 @@ class Path:
     fallback: str | None = None
     knots: Knots | None = None
     gap_reason: str | None = None
+    interrupted: bool = False
     reordered: bool = False
     loo: Any = None
     gcv: Any = None
