@@ -178,6 +178,7 @@ def test_no_factor_is_a_factor_of_one():
     assert jax.tree.map(float, centers) == {"a": 0.5, "b": 0.25}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1.0, 1e3])
 def test_a_dual_is_finite_at_its_own_prox(x64, size):
     p = FusedLasso(0.6).dual()

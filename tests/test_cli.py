@@ -109,6 +109,7 @@ def test_jax_settings_come_back_and_programs_are_kept(cache, tmp_path):
     assert (kept.exists() and any(kept.iterdir())) == _cache.trusted(jax.__version_info__)
 
 
+@pytest.mark.slow
 def test_the_same_command_twice_converges_twice(capsys, tmp_path):
     # The second run reads its programs from the cache. jax 0.6 reads them back wrongly, so there none is kept.
     data = table(tmp_path / "a.csv")
@@ -142,6 +143,7 @@ def test_text_labels_are_coded_and_the_mapping_printed(capsys, tmp_path):
     assert "chosen λ_min" in out
 
 
+@pytest.mark.slow
 def test_multinomial_table_and_files(capsys, tmp_path):
     assert main(["path", "iris", "--lams", "4", "--folds", "3", "--out", "out"]) == 0
     out = capsys.readouterr().out
@@ -164,6 +166,7 @@ def test_penalties_and_options(capsys, tmp_path, penalty, formula):
     assert formula in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_gradient_is_checked_off_the_kinks(capsys, tmp_path):
     """Equal neighbours are a kink of the fused lasso, where autodiff's choice of a subgradient is another."""
     argv = [
@@ -254,6 +257,7 @@ def test_labels_other_than_0_1_are_coded(tmp_path):
     assert set(design.y) == {0.0, 1.0}
 
 
+@pytest.mark.slow
 def test_column_names_are_printed_as_they_are(capsys, tmp_path):
     source = table(tmp_path / "a.csv", **{"[red]x[/red] :smile:": RNG.standard_normal(ROWS)})
     assert main(["path", source, "--target", "price", *QUICK, "--rule", "min"]) == 0

@@ -86,6 +86,7 @@ def test_folds_come_from_the_key_and_are_balanced():
     assert [np.bincount(labels[ids == k]).tolist() for k in range(5)] == [[12, 4]] * 5
 
 
+@pytest.mark.slow
 def test_classes_are_stratified_and_scored_by_log_loss():
     X, y = load_wine(return_X_y=True)
     X = (X - X.mean(0)) / X.std(0)
@@ -111,6 +112,7 @@ def test_sample_weights_weigh_training_and_scoring(data):
     np.testing.assert_allclose(weighted.se, repeated.se, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_fold_whose_classes_separate_is_not_converged_at_zero():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(20, 2))

@@ -21,8 +21,8 @@ def _changed(fit, change):
     return type(fit)(*(change(np.asarray(value, float)) for value in fit))
 
 
-# Those that train networks or run many cross-validations. (`.ci/run` runs weight_decay by itself.)
-LONG = ("logistic", "l1_or_l2", "network", "weight_decay", "choosing_lambda", "elastic_net")
+# All but two that are quick: the others train networks, cross-validate, or compile much. (`.ci/run` runs weight_decay by itself.)
+LONG = ("logistic", "l1_or_l2", "network", "weight_decay", "choosing_lambda", "elastic_net", "sparsity", "shrinkage", "ridge")
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in EXPERIMENTS])

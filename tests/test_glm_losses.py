@@ -142,6 +142,7 @@ def test_cross_validation_reports_half_deviances():
         assert cv.fold_errors[k, 1] == pytest.approx(metrics.mean_poisson_deviance(y[out], mean) / 2, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_exposure_is_an_offset():
     """Rates by rows of exposure t: an offset log t is the same as repeating a row t times with its count shared out."""
     exposure = RNG.integers(1, 4, N)

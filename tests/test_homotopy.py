@@ -214,6 +214,7 @@ def test_float32_says_what_it_reached():
 # --- unpenalised features, options ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_unpenalised_features_are_profiled_out():
     X, y = made(60, 9)
     factor = np.array([0, 1, 1, 0, 1, 1, 2, 1, 1.0])
@@ -235,6 +236,7 @@ def test_an_unpenalised_feature_twice_and_a_constant_one():
     assert fit.converged.all()
 
 
+@pytest.mark.slow
 def test_what_is_no_plain_lasso_keeps_its_solver():
     X, y = made(30, 4)
     for penalty, options in [

@@ -87,6 +87,7 @@ def test_steepest_descent_at_zero(x64):
     assert float(L1MinusL2(0.8).subdiff_distance(jnp.zeros(3), jnp.zeros(3))) == 0
 
 
+@pytest.mark.slow
 def test_huge_tiny_and_odd_input():
     """The prox of c·v at c·lam is c times that of v; float32 rounds a few times."""
     v = np.array([4.0, -5.0, 0.5], np.float32)

@@ -81,7 +81,7 @@ def test_ridge_equals_scikit_learn(n, p, intercept):
 
 
 @pytest.mark.parametrize(("n", "p"), [(60, 7), (20, 35)])
-@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("intercept", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.3])
 def test_lasso_and_elastic_net_equal_scikit_learn(n, p, intercept, l1_ratio):
     X, y = made(n, p)
@@ -111,6 +111,7 @@ def test_logistic_equals_scikit_learn():
     assert sparse.gap[0] < 1e-10
 
 
+@pytest.mark.slow
 def test_multinomial_equals_scikit_learn():
     X, y = load_wine(return_X_y=True)
     X = (X - X.mean(0)) / X.std(0)
@@ -133,6 +134,7 @@ def test_group_lasso_is_certified_and_takes_whole_groups(diabetes):
     assert set(np.unique(zero)) == {0, 2}
 
 
+@pytest.mark.slow
 def test_working_sets_for_wide_designs():
     X, y = made(50, 1200, noise=0.1)
     fit = jaxreg.path(X, y, jaxreg.L1(), loss=HALF, lams=15)
@@ -195,6 +197,7 @@ def test_at_lambda_max_all_is_zero_and_just_below_not(loss):
 # --- options: each changes the answer as its definition says ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_reductions_rescale_lambda_only(diabetes):
     X, y, _ = diabetes
     total = jaxreg.path(X, y, jaxreg.L1(), lams=[40.0])
@@ -361,6 +364,7 @@ def test_degrees_of_freedom_and_gcv_from_the_hat_matrix():
     np.testing.assert_allclose(fit.gcv[0], 25 * rss / (25 - np.trace(hat)) ** 2, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_ridge_is_stable_as_lambda_goes_to_zero():
     rng = np.random.default_rng(4)
     U, _ = np.linalg.qr(rng.normal(size=(40, 6)))
@@ -421,6 +425,7 @@ def test_an_unpenalised_column_of_any_scale():
     np.testing.assert_allclose(tiny.coef * [1e-9, 1, 1, 1, 1], plain.coef, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [losses.Logistic("mean"), losses.Multinomial("mean")], ids=lambda loss: type(loss).__name__)
 def test_a_small_lambda_from_a_cold_start_is_the_end_of_its_path(loss):
     rng = np.random.default_rng(0)

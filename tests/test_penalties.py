@@ -400,6 +400,7 @@ def test_knee_strengths_by_layer(x64):
     np.testing.assert_allclose((4 * one)(w), 4 * one(w))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lam", [1e10, 1e20])  # step·lam is 1e30, and overflows float32
 def test_a_strength_without_end_leaves_the_nearest_minimiser(lam):
     """0, and of ``‖WᵀW − I‖`` the orthogonal matrix of the polar decomposition, here a rotation. Derivatives stay finite."""

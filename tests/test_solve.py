@@ -138,6 +138,7 @@ def test_derivative_of_many_parameters_is_solved_for_iteratively(x64, monkeypatc
     np.testing.assert_allclose(jax.jacfwd(total)(0.3), expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_derivative_with_respect_to_data_against_differences(diabetes):
     X, y = diabetes
 
