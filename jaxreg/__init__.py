@@ -15,19 +15,23 @@ from . import verify as verify
 from ._objective import Objective as Objective
 from ._objective import objective as objective
 
-# λ paths and the choice of λ.
+# λ paths, the choice of λ, and what may be said after a selection.
 from ._path import Choice as Choice
 from ._path import Comparison as Comparison
 from ._path import CrossValidation as CrossValidation
 from ._path import Folds as Folds
 from ._path import Knots as Knots
 from ._path import Path as Path
+from ._path import Relaxed as Relaxed
+from ._path import RelaxedCrossValidation as RelaxedCrossValidation
 from ._path import compare as compare
 from ._path import cross_validate as cross_validate
+from ._path import cross_validate_relaxed as cross_validate_relaxed
 from ._path import path as path
-from ._penalties import ETP as ETP
+from ._path import relax as relax
 
 # Penalties and their calculus.
+from ._penalties import ETP as ETP
 from ._penalties import L0 as L0
 from ._penalties import L1 as L1
 from ._penalties import L2 as L2

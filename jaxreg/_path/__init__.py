@@ -8,4 +8,8 @@ from ._cv_result import CrossValidation as CrossValidation
 from ._folds import Folds as Folds
 from ._knots import Knots as Knots
 from ._path import path as path
+from ._relax import Relaxed as Relaxed
+from ._relax import relax as relax
+from ._relax_cv import RelaxedCrossValidation as RelaxedCrossValidation
+from ._relax_cv import cross_validate_relaxed as cross_validate_relaxed
 from ._result import Path as Path

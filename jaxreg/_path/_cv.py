@@ -141,18 +141,18 @@ def validated(
     fits = fit_lanes(problem, lanes, grid, tol, progress, ids=None if ids is None else np.atleast_2d(ids))
     full = as_path(problem, fits, penalty, lams)
     fold_coef, fold_intercept = jnp.asarray(fits.coef[1:]), jnp.asarray(fits.intercept[1:])
-    errors = np.asarray(_errors(setup, design, jnp.asarray(held_out, design.X.dtype), fold_coef, fold_intercept, scoring))
-    mean, se = mean_and_error(errors, held_out.sum(axis=1), splits.repeat)
+    fold_errors = np.asarray(errors(setup, design, jnp.asarray(held_out, design.X.dtype), fold_coef, fold_intercept, scoring))
+    mean, se = mean_and_error(fold_errors, held_out.sum(axis=1), splits.repeat)
     index_min = int(np.nanargmin(mean)) if np.isfinite(mean).any() else 0
     endless = separable_classes(setup, np.asarray(fits.lams), fits.certificate.loss[1:], float(fits.null.unit))
     out = np.asarray if problem.as_numpy else jnp.asarray
     if not setup.intercept:
-        fold_intercept = jnp.zeros((*errors.shape, setup.columns), design.X.dtype)
+        fold_intercept = jnp.zeros((*fold_errors.shape, setup.columns), design.X.dtype)
     result = CrossValidation(
         path=full,
         lams=full.lams,
         folds=splits,
-        fold_errors=out(errors),
+        fold_errors=out(fold_errors),
         fold_coef=out(fold_coef),
         fold_intercept=out(fold_intercept[..., 0] if setup.outputs is None else fold_intercept),
         fold_converged=out(reached(fits.certificate, fits.coef, fits.tol)[1:] & ~endless),
@@ -168,7 +168,7 @@ def validated(
 
 
 @functools.partial(jax.jit, static_argnames=("setup", "scoring"))
-def _errors(setup: Setup, design: Design, held_out: Array, coef: Array, intercept: Array, scoring: str) -> Array:
+def errors(setup: Setup, design: Design, held_out: Array, coef: Array, intercept: Array, scoring: str) -> Array:
     """(S, L): each split's weighted mean score on its held-out rows."""
 
     def one(args: tuple[Array, Array, Array]) -> Array:

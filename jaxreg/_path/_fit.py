@@ -63,9 +63,7 @@ def fit_lanes(
         raise ValueError(f"max_nonzeros must be at least 1, got {max_nonzeros}")
     tol = float(tol if tol is not None else (1e-10 if dtype == jnp.float64 else 1e-5))
     A = free_columns(setup, design.X, problem.free)
-    scaled = setup.standardize or bool(np.any(problem.free))
-    scale = scale_of(setup, design, jnp.asarray(weights[0])) if scaled else np.ones(design.X.shape[1], dtype)
-    null = null_model(setup, design, jnp.asarray(weights[0]), jnp.asarray(scale), A, penalty)
+    null = null_of(problem, weights[0], A)
     lams = np.asarray(default_grid(problem, null, grid) if isinstance(grid, int) else grid, dtype)
     slopes = _lasso.strengths(setup, design, penalty)
     no_gap = why_no_gap(setup, design, penalty) if slopes is None else None
@@ -118,6 +116,15 @@ class Interest(NamedTuple):
             return self.stop() or (self.max_nonzeros is not None and bool((coef != 0).sum(axis=1).max(initial=0) > self.max_nonzeros))
 
         return step
+
+
+def null_of(problem: Problem, v: np.ndarray, A: Any) -> Null:
+    """The null model of one set of sample weights; A are its free columns."""
+    setup, design = problem.setup, problem.design
+    weights = jnp.asarray(v, design.X.dtype)
+    scaled = setup.standardize or bool(np.any(problem.free))
+    scale = scale_of(setup, design, weights) if scaled else jnp.ones(design.X.shape[1], design.X.dtype)
+    return null_model(setup, design, weights, scale, A, problem.penalty)
 
 
 class Answers(NamedTuple):
