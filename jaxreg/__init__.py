@@ -14,6 +14,7 @@ from . import verify as verify
 # The objective and its training step.
 from ._objective import Objective as Objective
 from ._objective import objective as objective
+from ._path import Bootstrap as Bootstrap
 
 # λ paths, the choice of λ, and what may be said after a selection.
 from ._path import Choice as Choice
@@ -24,11 +25,14 @@ from ._path import Knots as Knots
 from ._path import Path as Path
 from ._path import Relaxed as Relaxed
 from ._path import RelaxedCrossValidation as RelaxedCrossValidation
+from ._path import StabilitySelection as StabilitySelection
+from ._path import bootstrap as bootstrap
 from ._path import compare as compare
 from ._path import cross_validate as cross_validate
 from ._path import cross_validate_relaxed as cross_validate_relaxed
 from ._path import path as path
 from ._path import relax as relax
+from ._path import stability_selection as stability_selection
 
 # Penalties and their calculus.
 from ._penalties import ETP as ETP

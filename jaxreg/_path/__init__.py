@@ -1,5 +1,7 @@
 """λ paths of a design matrix, and the choice of λ."""
 
+from ._bootstrap import Bootstrap as Bootstrap
+from ._bootstrap import bootstrap as bootstrap
 from ._compare import Choice as Choice
 from ._compare import Comparison as Comparison
 from ._compare import compare as compare
@@ -13,3 +15,5 @@ from ._relax import relax as relax
 from ._relax_cv import RelaxedCrossValidation as RelaxedCrossValidation
 from ._relax_cv import cross_validate_relaxed as cross_validate_relaxed
 from ._result import Path as Path
+from ._stability import StabilitySelection as StabilitySelection
+from ._stability import stability_selection as stability_selection
