@@ -20,6 +20,7 @@ from ._path import Bootstrap as Bootstrap
 from ._path import Choice as Choice
 from ._path import Comparison as Comparison
 from ._path import CrossValidation as CrossValidation
+from ._path import DebiasedLasso as DebiasedLasso
 from ._path import Folds as Folds
 from ._path import Knots as Knots
 from ._path import Path as Path
@@ -30,6 +31,7 @@ from ._path import bootstrap as bootstrap
 from ._path import compare as compare
 from ._path import cross_validate as cross_validate
 from ._path import cross_validate_relaxed as cross_validate_relaxed
+from ._path import debiased_lasso as debiased_lasso
 from ._path import path as path
 from ._path import relax as relax
 from ._path import stability_selection as stability_selection

@@ -2,10 +2,11 @@
 
     min_u ½uᵀGu − qᵀu + λ·Σⱼ(aⱼ|uⱼ| + ½bⱼuⱼ²)   with   lowⱼ <= uⱼ <= upⱼ,
 
-a row of U, and where they differ of q, for each λ, so that every step is one product U·G. Accelerated proximal gradient steps,
-restarted row by row (O'Donoghue and Candès, Adaptive restart for accelerated gradient schemes, 2015), find the active sets; conjugate
-gradients on them, again for all rows together, finish: with the right set the answer is the solution of a linear system (semismooth
-Newton: Li, Sun and Toh, A highly efficient semismooth Newton augmented Lagrangian method for solving lasso problems, 2018, §3).
+a row of U, and where they differ of q and the bounds, for each λ, so that every step is one product U·G. Accelerated proximal
+gradient steps, restarted row by row (O'Donoghue and Candès, Adaptive restart for accelerated gradient schemes, 2015), find the active
+sets; conjugate gradients on them, again for all rows together, finish: with the right set the answer is the solution of a linear
+system (semismooth Newton: Li, Sun and Toh, A highly efficient semismooth Newton augmented Lagrangian method for solving lasso
+problems, 2018, §3).
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class Quadratic(NamedTuple):
     q: Float[Array, "p"] | Float[Array, "L p"]
     a: Float[Array, "p"]
     b: Float[Array, "p"]
-    low: Float[Array, "p"]  # −inf where there is none
-    up: Float[Array, "p"]
+    low: Float[Array, "p"] | Float[Array, "L p"]  # −inf where there is none
+    up: Float[Array, "p"] | Float[Array, "L p"]
 
 
 def largest_eigenvalue(G: Float[Array, "p p"]) -> Float[Array, ""]:
