@@ -6,7 +6,6 @@ from ._compare import Choice as Choice
 from ._compare import Comparison as Comparison
 from ._compare import compare as compare
 from ._cv import cross_validate as cross_validate
-from ._cv import draw_folds as draw_folds
 from ._cv_result import CrossValidation as CrossValidation
 from ._debiased import DebiasedLasso as DebiasedLasso
 from ._debiased import debiased_lasso as debiased_lasso
