@@ -100,7 +100,7 @@ def debiased_lasso(
       level: of the intervals, in (0, 1).
       nodewise_lam: λ_j, a number or (p,), for columns of unit standard deviation; None chooses each as Zhang and Zhang's Table 1
         does: from the largest λ_j at which the bias factor is at most √(2·log p) on to the smallest at which se_j has grown by at most a
-        quarter since (on a grid of 20, which ends at 0 if n > p).
+        quarter since (on a grid of 20, which ends at 0 if n > p, else at √(2·log p/n)/5).
       intercept: whether an unpenalised intercept is fitted.
       tol: of the lasso, as in :func:`jaxreg.path`; the nodewise lassos are solved to rounding.
 

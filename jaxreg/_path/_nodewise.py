@@ -36,12 +36,12 @@ def directions(X: Float[Array, "n p"], intercept: bool, lams: Any) -> Directions
             raise ValueError(f"nodewise_lam must be a number >= 0, or ({p},) of them, got {lams!r}")
         given = np.broadcast_to(given, (p,))
     Z, size, G = _unit_columns(X, intercept)
-    chosen = _choose(G, n, full_rank=n > p + intercept) if given is None else given
+    chosen, near = _choose(G, n, full_rank=n > p + intercept) if given is None else (given, np.zeros((p, p)))
     parts = []
     for begin in range(0, p, _ROWS):
         rows = _block(begin, p)
         lam = jnp.asarray(chosen[rows], G.dtype)
-        U = _solved(G, rows, lam, jnp.zeros((len(rows), p), G.dtype), 64 * float(jnp.finfo(G.dtype).eps))[0]
+        U = _solved(G, rows, lam, jnp.asarray(near[rows], G.dtype), 64 * float(jnp.finfo(G.dtype).eps))[0]
         parts.append([np.asarray(x)[: p - begin] for x in _what_is_left(Z, rows, lam, U)])
     scores, overlap, kkt, bias = (np.concatenate(column) for column in zip(*parts, strict=True))
     # What rounding leaves of a column that depends on the others is no direction.
@@ -96,15 +96,16 @@ def _what_is_left(Z: Array, rows: Array, lams: Array, U: Array) -> tuple[Array, 
     return scores, jnp.sum(jnp.where(own, products, 0), axis=1), kkt, bias
 
 
-def _choose(G: Array, n: int, *, full_rank: bool) -> np.ndarray:
-    """Each λ_j by Zhang and Zhang's Table 1, along a grid that is left once every row has its own."""
+def _choose(G: Array, n: int, *, full_rank: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Each λ_j by Zhang and Zhang's Table 1, along a grid that is left once every row has its own, and about their coefficients (p, p)."""
     p = G.shape[0]
-    largest = float(jnp.max(jnp.abs(G - jnp.eye(p, dtype=G.dtype))))
-    grid = max(largest, float(jnp.finfo(G.dtype).eps)) * np.geomspace(1, 1e-3 if full_rank else 1e-2, _GRID)
+    most = np.sqrt(2 * np.log(max(p, 2)) / n)
+    largest = max(float(jnp.max(jnp.abs(G - jnp.eye(p, dtype=G.dtype)))), float(jnp.finfo(G.dtype).eps))
+    # With fewer rows than columns the error may never grow by a quarter, while the bias hardly falls below a fifth of its bound.
+    grid = np.geomspace(largest, 1e-3 * largest if full_rank else min(largest, most / 5), _GRID)
     if full_rank:
         grid[-1] = 0
-    most = np.sqrt(2 * np.log(max(p, 2)) / n)
-    places = np.zeros(p, int)
+    places, near = np.zeros(p, int), np.zeros((p, p), G.dtype)
     for begin in range(0, p, _ROWS):
         rows = _block(begin, p)
         U = jnp.zeros((len(rows), p), G.dtype)
@@ -117,9 +118,11 @@ def _choose(G: Array, n: int, *, full_rank: bool) -> np.ndarray:
             started = np.isfinite(first)
             allowed = started & going & (error <= _GROWN * first)
             # Where no λ keeps the bias within bounds it is the one with the least.
-            chosen = np.where(allowed | (~started & (bias < least)), at, chosen)
+            better = allowed | (~started & (bias < least))
+            chosen[better] = at
+            near[rows[better]] = np.asarray(U)[better]
             going, least = ~started | allowed, np.minimum(bias, least)
             if not going.any():
                 break
         places[rows] = chosen
-    return grid[places]
+    return grid[places], near
