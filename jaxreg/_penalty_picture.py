@@ -155,8 +155,12 @@ def _region(axes: Axes, s: Subject, plane: tuple[int, int], colors: Any) -> None
     inside = np.isfinite(s.value(points))
     if inside.mean() > 0.02:
         axes.contourf(t, t, inside.reshape(len(t), -1).astype(float), levels=[0.5, 1.5], colors=[colors[5]], alpha=0.6)
-    z = s.prox(points, np.ones(len(points)))[:, list(plane)]
-    moved = np.hypot(*(z - points[:, list(plane)]).T) > 0.02
+    z = s.prox(points, np.ones(len(points)))
+    # What leaves the plane is no point of the set's border in it, if the set has any there.
+    within = np.abs(np.delete(z, plane, axis=1)).max(axis=1, initial=0) < 0.02
+    within |= not within.any()
+    z = z[:, list(plane)]
+    moved = within & (np.hypot(*(z - points[:, list(plane)]).T) > 0.02)
     axes.plot(*z[moved].T, ".", color=colors[0], markersize=3.5, zorder=5)
     # The starts lie on no common line, so that no arrow hides another.
     start = 4 * np.modf(np.arange(1, 33)[:, None] * [0.7549, 0.5698])[0] - 2

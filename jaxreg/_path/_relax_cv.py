@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._penalties import Penalty
 from ..losses import Loss
 from ._cv import CrossValidation, cross_validate, errors, mean_and_error
+from ._follow import Progress
 from ._inputs import check_problem, scope
 from ._relax import Relaxed, as_relaxed, check_gammas, refit_lanes, refuse_constraints, warn_of_refits
 
@@ -89,7 +91,12 @@ def cross_validate_relaxed(
     sample_weight: Any = None,
     offset: Any = None,
     penalty_factor: Any = None,
-    **options: Any,
+    lams: Any = 100,
+    folds: Any = 10,
+    repeats: int = 1,
+    key: jax.Array | None = None,
+    tol: float | None = None,
+    progress: Progress = None,
 ) -> RelaxedCrossValidation:
     """Choose λ and γ of ``γ·ŵ(λ) + (1−γ)·refit(λ)`` by K-fold cross-validation.
 
@@ -99,8 +106,7 @@ def cross_validate_relaxed(
       gammas: (G,) the γ to try, each in [0, 1]: 1 is the penalised fit, 0 the refit without the penalty on its support.
       rule: ``"min"`` chooses the smallest mean error of all λ × γ (the larger λ if several share it); ``"1se"`` the largest λ at
         which some γ is within one standard error of it, and of its γ the best.
-      scoring: of held-out rows, as in :func:`jaxreg.cross_validate`.
-      options: ``lams``, ``folds``, ``repeats``, ``key``, ``tol`` and ``progress`` as in :func:`jaxreg.cross_validate`.
+      scoring, lams, folds, repeats, key, tol, progress: as in :func:`jaxreg.cross_validate`.
       X, y, penalty, loss, intercept, standardize, sample_weight, offset, penalty_factor: as in :func:`jaxreg.relax`.
 
     Returns:
@@ -121,10 +127,9 @@ def cross_validate_relaxed(
         "loss": loss, "intercept": intercept, "standardize": standardize, "sample_weight": sample_weight,
         "offset": offset, "penalty_factor": penalty_factor,
     }  # fmt: skip
-    refused = {"lower", "upper"} & options.keys()
-    if refused:
-        raise TypeError(f"{sorted(refused)[0]}: a refit has no bounds; leave it out")
-    cv = cross_validate(X, y, penalty, rule=rule, scoring=scoring, **model, **options)
+    cv = cross_validate(
+        X, y, penalty, rule=rule, scoring=scoring, lams=lams, folds=folds, repeats=repeats, key=key, tol=tol, progress=progress, **model
+    )
     with scope(X):
         problem = check_problem(X, y, penalty, lower=None, upper=None, **model)
         weights, folds = problem.weights, cv.folds

@@ -83,4 +83,4 @@ def fit_resamples(
         weights = np.concatenate([problem.weights[None], problem.weights * part])
         fits: Fits = fit_lanes(problem, weights, grid, tol, lambda done, total, at=at: told(done, total, at))
         converged = reached(fits.certificate, fits.coef, fits.tol)[1:]
-        yield as_path(problem, fits, penalty), Chunk(np.asarray(fits.coef[1:]), np.asarray(fits.intercept[1:]), np.asarray(converged))
+        yield as_path(problem, fits, penalty, grid), Chunk(np.asarray(fits.coef[1:]), np.asarray(fits.intercept[1:]), np.asarray(converged))
