@@ -178,3 +178,10 @@ def test_float32_says_what_it_reached(name):
 def test_errors_say_what_is_wrong(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize("member", ["__call__", "grad", "curvature"])
+def test_a_row_of_weight_zero_may_overflow(member):
+    found = getattr(losses.Poisson(), member)(np.array([0.0, 1e4]), np.array([2.0, 1.0]), np.array([1.0, 0.0]))
+    assert np.isfinite(found).all()
+    assert np.ravel(found)[0] == {"__call__": 1, "grad": -1, "curvature": 1}[member]

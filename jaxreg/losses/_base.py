@@ -52,14 +52,12 @@ class Loss:
           sample_weight: weights v >= 0, (n,).
         """
         eta, y = _arrays(eta, y, self.vector)
-        values = self.pointwise(eta, y)
-        return jnp.sum(self._spread(self.case_weights(eta, sample_weight), values) * values)
+        return jnp.sum(self._weighted(self.pointwise(eta, y), eta, sample_weight))
 
     def grad(self, eta: Predictor, y: Targets, sample_weight: Weights = None) -> Array:
         """The gradient with respect to η, of η's shape."""
         eta, y = _arrays(eta, y, self.vector)
-        slopes = self.pointwise_grad(eta, y)
-        return self._spread(self.case_weights(eta, sample_weight), slopes) * slopes
+        return self._weighted(self.pointwise_grad(eta, y), eta, sample_weight)
 
     def curvature(self, eta: Predictor, y: Targets, sample_weight: Weights = None, far: Any = 0.0) -> Array:
         """Second derivatives with respect to η: of η's shape, or (n, classes, classes) for the multinomial loss.
@@ -70,7 +68,7 @@ class Loss:
         curvatures = self.pointwise_curvature(eta, y)
         if self.bent:
             curvatures = jnp.maximum(curvatures, far * self.pointwise_majorizer(eta, y))
-        return self._spread(self.case_weights(eta, sample_weight), curvatures) * curvatures
+        return self._weighted(curvatures, eta, sample_weight)
 
     def conjugate(self, dual: Predictor, y: Targets, sample_weight: Weights = None) -> Scalar:
         """``sup_η ⟨dual, η⟩ − loss(η)``; observations of weight 0 take dual 0."""
@@ -93,6 +91,11 @@ class Loss:
         if self.reduction == "sum":
             return v
         return v / (jnp.sum(v) * (2 if self.reduction == "half_mean" else 1))
+
+    def _weighted(self, values: Array, eta: Array, sample_weight: Weights) -> Array:
+        """A row of weight zero counts for nothing, also where an exponential overflows there."""
+        weights = self._spread(self.case_weights(eta, sample_weight), values)
+        return weights * values if sample_weight is None else jnp.where(weights == 0, 0, weights * values)
 
     @staticmethod
     def _spread(weights: Array, values: Array) -> Array:
