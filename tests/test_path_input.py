@@ -60,6 +60,15 @@ BAD = {
     "ridge has no zeros": (broken(penalty=jaxreg.L2(), max_nonzeros=1), "ridge has no zero coefficients"),
     "a hole in the classes": (broken(y=np.arange(30) % 2 * 2, loss=losses.Multinomial()), "no row of class 1, though classes up to 2"),
     "constant where weighted": (broken(y=np.arange(30) // 15, sample_weight=np.arange(30) // 15), "in all 15 rows of positive weight"),
+    "bounds of groups": (broken(penalty=jaxreg.GroupLasso(1.0, [0, 0, 1]), lower=0.0), r"lower and upper: .*add NonNegative\(\) to the"),
+    "bounds of lines": (
+        broken(penalty=jaxreg.FusedLasso(), upper=1.0),
+        "lower and upper: the joint prox .* Fused",
+    ),
+    "a sum of no known prox": (
+        broken(penalty=jaxreg.L1() + jaxreg.LInf()),
+        "penalty: a path needs the prox and",
+    ),
     "nothing to do": (broken(X=np.ones((30, 3))), "the loss is stationary there at λ = 0 already"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -10,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._dtypes import is_concrete, x64_scope
-from .._penalties import Penalty
+from .._penalties import Penalty, UnknownOperation
 from ..losses import Loss, SquaredError
 from ._certificate import facts
-from ._engine import Design, Setup, buckets
+from ._engine import Design, Setup, bounded, buckets
 
 
 class Problem(NamedTuple):
@@ -107,8 +108,34 @@ def check_problem(
         None if low is None else jnp.asarray(low, dtype),
         None if up is None else jnp.asarray(up, dtype),
     )
+    _check_operations(setup, design, penalty)
     setup = setup._replace(bucket=buckets(setup.columns, p, penalty.separable)[0])
     return Problem(setup, design, weights, penalty, free, as_numpy)
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def _operations(setup: Setup, design: Design, penalty: Penalty, w: Any) -> Any:
+    """What solver and certificate ask of every penalty. Only ever traced, and under jit so that the trace is kept."""
+    member = bounded(penalty, design, jnp.ones(w.shape[0], w.dtype), setup.outputs)
+    return member.subdiff_distance(w, w), member.support(w), w if member.smooth else member.prox(w)
+
+
+def _check_operations(setup: Setup, design: Design, penalty: Penalty) -> None:
+    """Refuse by the argument's name what solver and certificate would only stumble over."""
+    like = jax.ShapeDtypeStruct(setup.shape(design.X.shape[1]), design.X.dtype)
+    try:
+        jax.eval_shape(functools.partial(_operations, setup), design, penalty, like)
+    except UnknownOperation as error:
+        if design.lower is not None:
+            _check_operations(setup, design._replace(lower=None, upper=None), penalty)
+            raise UnknownOperation(
+                f"lower and upper: the joint prox or subdifferential of bounds and {penalty!r} is not known; leave them out or take a "
+                "separable convex penalty. Of a group norm and coefficients >= 0 it is known: add NonNegative() to the penalty"
+            ) from error
+        raise UnknownOperation(
+            f"penalty: a path needs the prox and the subdifferential of {penalty!r}, and they are not both known; smooth a term with "
+            ".envelope(mu), or use jaxreg.solve where the prox is known"
+        ) from error
 
 
 def _numbers(x: Any, name: str) -> Any:
