@@ -114,16 +114,19 @@ def null_model(
     slope = loss.grad(eta, y, v)
     slope = design.X.T @ _free_step(A, slope.reshape(shape[0], -1), blocks_of(loss.curvature(eta, y, v), loss.vector))[1].reshape(shape)
     slope = slope / factor
-    # What the rounding of these sums can account for is zero: a constant column explains nothing.
-    terms = jnp.abs(loss.grad(eta, y, v))
+    # What the rounding of these sums, and of η in them, can account for is zero: a constant column explains nothing.
+    blur = jnp.einsum("ist,it->is", jnp.abs(blocks_of(loss.curvature(eta, y, v), loss.vector)), jnp.abs(eta).reshape(shape[0], -1))
+    terms = jnp.abs(loss.grad(eta, y, v)) + blur.reshape(shape)
     # For one target a sum, not a product, which would write |X| to memory first.
     sums = jnp.abs(design.X).T @ terms if terms.ndim > 1 else jnp.sum(jnp.abs(design.X) * terms[:, None], axis=0)
     noise = 8 * jnp.finfo(slope.dtype).eps * sums / factor
     slope = jnp.where(jnp.abs(slope) <= noise, 0, slope)
     value, size = loss(eta, y, v), jnp.sqrt(jnp.sum(slope**2))
     best = -loss.conjugate(jnp.zeros_like(eta), y, v)
-    # Units of the certificates: where the null model is perfect they are absolute.
-    unit = jnp.where(value - best > 64 * jnp.finfo(value.dtype).eps * jnp.abs(best), value - best, 1)
+    # Units of the certificates: where the null model is perfect but for rounding they are absolute.
+    eps = jnp.finfo(value.dtype).eps
+    rounding = 64 * eps * jnp.abs(best) + jnp.sum(blur.reshape(shape) * (64 * eps) ** 2 * jnp.abs(eta))
+    unit = jnp.where(value - best > rounding, value - best, 1)
     level = v @ (eta - design.offset) / jnp.sum(v)
     return Null(value, best, unit, level, slope, jnp.where(size > 0, size, 1), *_largest(penalty, slope))
 
@@ -243,7 +246,10 @@ def _judge(
     tight = dual
     if design.lower is not None and design.upper is not None:
         tight = jnp.where(jnp.isfinite(jnp.where(dual > 0, design.upper, design.lower)), 0, dual)
-    excess = member.lambda_max(-tight)
+    try:
+        excess = member.lambda_max(-tight)
+    except UnknownOperation:  # about a reference: shrinking the dual point does not help it, and no λ was asked for
+        excess = jnp.ones((), w.dtype)
     # A little more than needed: rounding must not leave the dual point just outside.
     shrink = (1 - 8 * jnp.finfo(w.dtype).eps) / jnp.maximum(excess, 1.0)
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._penalties import L2
-from ._certificate import Null
+from ._certificate import Null, facts
 from ._engine import Lane, advance, buckets, null_point
 from ._inputs import Problem
 
@@ -25,6 +25,9 @@ def follow(
     dtype, p = design.X.dtype, design.X.shape[1]
     sizes = buckets(setup.columns, p, problem.penalty.separable)
     points = null_point(setup, p, len(lanes.weights), null.level)
+    if not jnp.isfinite(facts(problem.penalty, setup.shape(p), dtype)[1]):
+        # Zero is not in the set, and outside of it no residual shows the way: from its nearest point.
+        points = points._replace(coef=jnp.broadcast_to(problem.penalty.prox(points.coef[0]), points.coef.shape))
     # The gap is of the residual's first order at worst; aiming four digits below tol costs a Newton step or none.
     aim = jnp.asarray(max(1e-4 * tol, 64 * float(jnp.finfo(dtype).eps)), dtype)
     unit = null.size
