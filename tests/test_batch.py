@@ -214,7 +214,7 @@ def test_more_features_than_rows(shape):
 
 def test_a_set_that_may_not_grow_leaves_the_rest_to_newton(monkeypatch):
     X, y = made(30, 150)
-    monkeypatch.setattr(_together, "_LARGEST", 10)
+    monkeypatch.setattr(_together, "LARGEST", 10)
     fit = jaxreg.path(X, y, jaxreg.ElasticNet(), loss=HALF, lams=np.geomspace(3, 0.05, 20))
     assert fit.converged.all()
     assert fit.method == "newton"

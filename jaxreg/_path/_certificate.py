@@ -22,7 +22,8 @@ from jaxtyping import Array, Float
 
 from .._penalties import Penalty, UnknownOperation
 from ..losses import SquaredError
-from ._engine import Design, Setup, bounded
+from ._columns import Matrix, Sparse, dense_columns, pulls
+from ._engine import Design, Setup, all_predictors, bounded
 from ._moments import SquaredSums, squared_sums
 
 
@@ -47,12 +48,12 @@ class Certificate(NamedTuple):
     loss: Array
 
 
-def free_columns(setup: Setup, X: Array, free: np.ndarray) -> Array:
+def free_columns(setup: Setup, X: Matrix, free: np.ndarray) -> Array:
     """The columns that carry no penalty: the intercept's ones, and those marked free."""
     ones = [np.ones((X.shape[0], 1), X.dtype)] if setup.intercept else []
     if not free.any():
         return jnp.asarray(ones[0] if ones else np.ones((X.shape[0], 0), X.dtype))
-    columns = X[:, free]
+    columns = dense_columns(X, free)
     # Another basis of the same space, in which no column is small or nearly constant: a pseudo-inverse judges by size.
     if setup.intercept:
         columns = columns - jnp.mean(columns, axis=0)
@@ -117,8 +118,9 @@ def null_model(
     # What the rounding of these sums, and of η in them, can account for is zero: a constant column explains nothing.
     blur = jnp.einsum("ist,it->is", jnp.abs(blocks_of(loss.curvature(eta, y, v), loss.vector)), jnp.abs(eta).reshape(shape[0], -1))
     terms = jnp.abs(loss.grad(eta, y, v)) + blur.reshape(shape)
-    # For one target a sum, not a product, which would write |X| to memory first.
-    sums = jnp.abs(design.X).T @ terms if terms.ndim > 1 else jnp.sum(jnp.abs(design.X) * terms[:, None], axis=0)
+    # For one target of a dense X a sum, not a product, which would write |X| to memory first.
+    product = terms.ndim > 1 or isinstance(design.X, Sparse)
+    sums = abs(design.X).T @ terms if product else jnp.sum(jnp.abs(design.X) * terms[:, None], axis=0)
     noise = 8 * jnp.finfo(slope.dtype).eps * sums / factor
     slope = jnp.where(jnp.abs(slope) <= noise, 0, slope)
     value, size = loss(eta, y, v), jnp.sqrt(jnp.sum(slope**2))
@@ -174,9 +176,7 @@ def certify(
         return _certify_squares(setup, design, v, A, lams, coef, intercept, judge)
 
     # The products with X of all λ together: each is one pass over X.
-    eta = jnp.einsum("np,lp...->ln...", design.X, coef) + design.offset
-    if setup.intercept:
-        eta = eta + (intercept if setup.outputs is None else intercept[:, None])
+    eta = all_predictors(setup, design, coef, intercept)
     slopes = jax.vmap(lambda eta: loss.grad(eta, y, v))(eta)
 
     def dual_point(args: tuple[Array, Array]) -> Array:
@@ -189,7 +189,7 @@ def certify(
         return jnp.where(off, jnp.nan, nu).reshape(slope.shape)
 
     nus = jax.lax.map(dual_point, (eta, slopes)) if gap_defined else slopes
-    pulls = jnp.einsum("ln...,np->lp...", jnp.concatenate([slopes, nus]) if gap_defined else slopes, design.X)
+    pull = pulls(design.X, jnp.concatenate([slopes, nus]) if gap_defined else slopes)
 
     def one(args: tuple[Array, ...]) -> Certificate:
         lam, w, eta, slope, nu, g, g_nu = args
@@ -197,7 +197,7 @@ def certify(
         dual_value = lambda t: jnp.sum(t * nu * design.offset) - loss.conjugate(t * nu, y, v)  # noqa: E731
         return judge(lam, w, loss(eta, y, v), g, g_intercept, g_nu, dual_value)
 
-    return jax.lax.map(one, (lams, coef, eta, slopes, nus, pulls[: lams.size], pulls[-lams.size :]))
+    return jax.lax.map(one, (lams, coef, eta, slopes, nus, pull[: lams.size], pull[-lams.size :]))
 
 
 def _certify_squares(

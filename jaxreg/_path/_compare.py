@@ -15,6 +15,7 @@ from .._dtypes import is_number
 from .._penalties import Penalty
 from .._warnings import GridEdgeWarning
 from ..losses import Loss
+from ._columns import Sparse
 from ._criteria import Curve, information, leverages
 from ._cv import validated, warn_of_folds
 from ._cv_result import CrossValidation
@@ -177,6 +178,8 @@ def compare(
             offset=offset, penalty_factor=penalty_factor, lower=lower, upper=upper,
         )  # fmt: skip
         check_scoring(scoring, problem.setup.loss)
+        if isinstance(problem.design.X, Sparse):
+            raise ValueError("X is sparse: degrees of freedom are counted of a dense X alone. Pass X.toarray(), or call cross_validate")
         cv = None
         if set(names) & set(OF_FOLDS):
             cv, fits = validated(problem, penalty, lams, folds, repeats, key, "min", scoring, tol, progress)

@@ -14,8 +14,9 @@ from jaxtyping import Array
 from .._penalties import Penalty
 from .._warnings import ConvergenceWarning, GridEdgeWarning
 from ..losses import Loss
+from ._columns import Sparse
 from ._cv_result import CrossValidation
-from ._engine import Design, Setup, predictor
+from ._engine import Design, Setup, all_predictors, predictor
 from ._fit import Fits, fit_lanes, reached
 from ._folds import as_folds, check_rows
 from ._follow import Progress
@@ -173,6 +174,9 @@ def errors(setup: Setup, design: Design, held_out: Array, coef: Array, intercept
 
     def one(args: tuple[Array, Array, Array]) -> Array:
         v, coefs, intercepts = args
+        if isinstance(design.X, Sparse):  # whose products are made of several vectors at once
+            eta = all_predictors(setup, design, coefs, intercepts)
+            return jax.vmap(lambda eta: mean_score(scoring, setup.loss, eta, design.y, v))(eta)
 
         def one_lam(at: tuple[Array, Array]) -> Array:
             return mean_score(scoring, setup.loss, predictor(setup, design.X, at[0], at[1], design.offset), design.y, v)

@@ -13,8 +13,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._penalties import Penalty
 from ..losses import SquaredError
-from . import _moments, _together, _working_set
+from . import _columns, _moments, _together, _working_set
 from ._batch import Quadratic, all_lams, solve
+from ._columns import Rows, Sparse
 from ._engine import Design, Setup
 from ._moments import Moments, Units
 from ._working_set import Columns
@@ -61,7 +62,7 @@ def fit(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(coefficients, intercepts, scales) of each lane (row of weights) at every λ (decreasing), as ``_lasso.fit`` takes them."""
     n, p = design.X.shape
-    moments = _moments.of_lanes(design, weights, ids) if _moments.enough(n, p) else None
+    moments = _moments.of_lanes(design, weights, ids) if _moments.enough(n, p) and not isinstance(design.X, Sparse) else None
     found: list[tuple[np.ndarray, ...]] = []
     for lane in range(len(weights)):
         told = functools.partial(step, lane)
@@ -72,7 +73,9 @@ def fit(
             continue
         if moments is None:
             columns = _working_set.columns(setup, design, jnp.asarray(weights[lane]), penalty.a)
-            work: Any = FromColumns(columns, _problem(setup, design, penalty, columns.unit, columns.rows @ columns.target))
+            work: Any = FromColumns(
+                columns, _problem(setup, design, penalty, columns.unit, _columns.products(columns.rows, columns.target[None])[0])
+            )
             unit = columns.unit
         else:
             unit, problem = _from_moments(setup, design, moments, lane, penalty)
@@ -125,7 +128,7 @@ class Members(NamedTuple):
 
     places: Int[Array, "b"]  # −1 where none has joined yet
     problem: Quadratic
-    rows: Float[Array, "b n"] | None = None  # the columns, where the Gram matrix of all is not at hand
+    rows: Rows | None = None  # (b, n): the columns, where the Gram matrix of all is not at hand
 
 
 class FromGram(NamedTuple):
@@ -166,7 +169,7 @@ class FromColumns(NamedTuple):
         G = jnp.zeros((len(places), len(places)), self.columns.target.dtype)
         if before is not None:
             G = G.at[: before.places.size, : before.places.size].set(before.problem.G)
-        return _joined(self.columns, self.problem, jnp.asarray(places), jnp.asarray(at), G)
+        return _joined(_columns.take(self.columns.rows, places), self.problem, jnp.asarray(places), jnp.asarray(at), G)
 
     def solve(self, members: Members, lams: Array, start: Array, *, precise: bool) -> tuple[Array, Members]:
         return _on_set(members.problem, lams, start, _goal(self.problem, precise=precise)), members
@@ -202,10 +205,9 @@ def _gathered(problem: Quadratic, places: Int[Array, "b"]) -> Members:
 
 
 @jax.jit
-def _joined(columns: Columns, problem: Quadratic, places: Int[Array, "b"], at: Int[Array, "k"], G: Float[Array, "b b"]) -> Members:
+def _joined(rows: Rows, problem: Quadratic, places: Int[Array, "b"], at: Int[Array, "k"], G: Float[Array, "b b"]) -> Members:
     """With the Gram matrix's rows and columns ``at`` (as many as there are places: none) computed."""
-    rows = jnp.where((places >= 0)[:, None], columns.rows[places], 0)
-    products = rows.at[at].get(mode="fill", fill_value=0) @ rows.T
+    products = _columns.products_of(rows, at)
     G = G.at[at].set(products, mode="drop").at[:, at].set(products.T, mode="drop")
     return Members(places, _vectors(problem, places)._replace(G=G), rows)
 
@@ -217,7 +219,9 @@ def _excess_of_gram(problem: Quadratic, places: Array, found: Float[Array, "k b"
 
 @jax.jit
 def _excess_of_columns(
-    columns: Columns, problem: Quadratic, rows: Float[Array, "b n"], found: Float[Array, "k b"], lams: Float[Array, "k"]
+    columns: Columns, problem: Quadratic, rows: Rows, found: Float[Array, "k b"], lams: Float[Array, "k"]
 ) -> Float[Array, "p"]:
-    residual = columns.target - found @ rows
-    return _together.beyond(problem.a, problem.low, problem.up, residual @ columns.rows.T, lams, jnp.linalg.norm(columns.target))
+    residual = columns.target - _columns.combined(rows, found)
+    return _together.beyond(
+        problem.a, problem.low, problem.up, _columns.products(columns.rows, residual), lams, jnp.linalg.norm(columns.target)
+    )

@@ -8,7 +8,7 @@ progress is shown, buckets grow and a path may stop early.
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,13 +16,14 @@ from jaxtyping import Array, Float
 
 from .._penalties import Penalty
 from ..losses import Loss, SquaredError
+from ._columns import Matrix, means, predictors, squares
 from ._newton import Penalised, Smooth, minimise
 
 
 class Design(NamedTuple):
     """What is fitted; arrays only."""
 
-    X: Float[Array, "n p"]
+    X: Any  # (n, p), an array or Sparse
     y: Array  # (n,) or (n, targets); classes as numbers
     offset: Array  # of the linear predictor's shape
     free: Array  # (p,) bool: features that carry no penalty
@@ -80,18 +81,17 @@ class Fit(NamedTuple):
     overflow: Array  # the support filled the working set: the answer needs a larger bucket
 
 
-def scales(setup: Setup, X: Array, v: Array, free: Array) -> tuple[Array, Array]:
+def scales(setup: Setup, X: Matrix, v: Array, free: Array) -> tuple[Array, Array]:
     """Weighted column means (0 without intercept) and standard deviations (1 unless standardising, or constant).
 
     A feature without a penalty may be scaled as one likes: it always is, so that no tolerance depends on its unit.
     """
     total = jnp.sum(v)
-    mean = v @ X / total
+    mean = means(X, v)
     center = mean if setup.intercept else jnp.zeros_like(mean)
-    # Sums, not products with v: those would write the squares of X to memory first.
-    spread = jnp.sqrt(jnp.sum(v[:, None] * (X - mean) ** 2, axis=0) / total)
+    spread = jnp.sqrt(squares(X, v, mean) / total)
     # A constant column has a spread of rounding size; dividing by that would make noise a feature.
-    constant = spread <= 16 * jnp.finfo(X.dtype).eps * jnp.sqrt(jnp.sum(v[:, None] * X**2, axis=0) / total)
+    constant = spread <= 16 * jnp.finfo(X.dtype).eps * jnp.sqrt(squares(X, v, 0.0) / total)
     return center, jnp.where(constant | ~(free | setup.standardize), 1.0, spread)
 
 
@@ -101,10 +101,16 @@ def scale_of(setup: Setup, design: Design, v: Float[Array, "n"]) -> Float[Array,
     return scales(setup, design.X, v, design.free)[1]
 
 
-def predictor(setup: Setup, Z: Array, coef: Array, intercept: Array, offset: Array) -> Array:
+def predictor(setup: Setup, Z: Matrix, coef: Array, intercept: Array, offset: Array) -> Array:
     """η = Zw + b + offset, of the loss's shape."""
     eta = Z @ coef + offset
     return eta if not setup.intercept else eta + (intercept[0] if setup.outputs is None else intercept)
+
+
+def all_predictors(setup: Setup, design: Design, coef: Float[Array, "l p ..."], intercept: Array) -> Float[Array, "l n ..."]:
+    """η at several answers: one pass over X."""
+    eta = predictors(design.X, coef) + design.offset
+    return eta if not setup.intercept else eta + (intercept if setup.outputs is None else intercept[:, None])
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))

@@ -11,8 +11,9 @@ import numpy as np
 
 from .._dtypes import is_number
 from ..losses import SquaredError
-from . import _elastic, _lasso, _likelihood, _ridge
+from . import _elastic, _lasso, _likelihood, _ridge, _together
 from ._certificate import Certificate, Null, certify, constant_curvature, free_columns, null_model, why_no_gap
+from ._columns import Sparse
 from ._engine import prepare, scale_of
 from ._follow import CHUNK, Progress, follow, part_of, row_space
 from ._inputs import Problem
@@ -62,6 +63,9 @@ def fit_lanes(
     if max_nonzeros is not None and max_nonzeros < 1:
         raise ValueError(f"max_nonzeros must be at least 1, got {max_nonzeros}")
     tol = float(tol if tol is not None else (1e-10 if dtype == jnp.float64 else 1e-5))
+    sparse = isinstance(design.X, Sparse)
+    if sparse:
+        _check_sparse(problem, max_nonzeros)
     A = free_columns(setup, design.X, problem.free)
     null = null_of(problem, weights[0], A)
     lams = np.asarray(default_grid(problem, null, grid) if isinstance(grid, int) else grid, dtype)
@@ -81,7 +85,7 @@ def fit_lanes(
     certificate = certified(everyone, coef, intercept)
     methods = [method] * len(weights)
     missed = ~reached(certificate, coef, tol)
-    short = everyone[missed.any(axis=1)] if method in ("homotopy", "batch") else everyone[:0]
+    short = everyone[missed.any(axis=1)] if method in ("homotopy", "batch") and not sparse else everyone[:0]
     if len(short) and not stop():
         again = _newton(problem, weights[short], null, lams, tol, Interest())
         other = certified(short, *again)
@@ -150,7 +154,8 @@ def _solve(
 ) -> Answers:
     """The method that the problem admits: the exact path, one factorisation, or Newton's method."""
     setup, design, penalty = problem.setup, problem.design, problem.penalty
-    if slopes is not None:
+    sparse = isinstance(design.X, Sparse)
+    if slopes is not None and not sparse:
         found = _lasso.fit(setup, design, weights, slopes, lams, ids, interest.teller(len(weights), len(lams)))
         coef, intercept, scales = (np.stack(x) for x in zip(*[answer[:3] for answer in found], strict=True))
         return Answers(coef, intercept, scales, "homotopy", knots=found[0].knots)
@@ -159,7 +164,7 @@ def _solve(
         found = _elastic.fit(setup, design, weights, elastic, lams, ids, interest.teller(len(weights), len(lams)))
         return Answers(*found, "batch")
     squares = quadratic(problem)
-    if squares is not None and isinstance(setup.loss, SquaredError):
+    if squares is not None and isinstance(setup.loss, SquaredError) and not sparse:
         if interest.max_nonzeros is not None:
             raise ValueError("max_nonzeros: ridge has no zero coefficients, so that there is nothing to stop at; leave it out")
         whole = -(-len(lams) // CHUNK) * CHUNK
@@ -169,7 +174,7 @@ def _solve(
             interest.progress(len(lams), len(lams))
         criteria = jax.tree.map(lambda x: np.asarray(x)[: len(lams)], criteria)
         return Answers(coef, intercept, np.asarray(found.scale), "ridge", ridge=criteria)
-    if squares is not None and _wide(problem):
+    if squares is not None and _wide(problem) and not sparse:
         reduced = row_space(problem, squares, null)
         answers = _solve(reduced.problem, weights, reduced.null, None, lams, tol, interest._replace(max_nonzeros=None), ids)
         return answers._replace(coef=reduced.original(answers.coef), scales=np.ones((len(weights), design.X.shape[1]), design.X.dtype))
@@ -179,6 +184,23 @@ def _solve(
         return Answers(*_likelihood.fit(setup, design, weights, smooth, lams, null, tol, told), "batch")
     scales = np.stack([np.asarray(scale_of(setup, design, jnp.asarray(v))) for v in weights])
     return Answers(*_newton(problem, weights, null, lams, tol, interest), scales, "newton")
+
+
+def _check_sparse(problem: Problem, max_nonzeros: int | None) -> None:
+    """Refuse what only the methods for dense X can do."""
+    setup, design = problem.setup, problem.design
+    found = _likelihood.strengths(setup, design, problem.penalty)
+    why = None
+    if setup.loss.vector or setup.loss.bent:
+        why = f"the loss {setup.loss!r} is fitted with a dense X alone"
+    elif found is None:
+        why = f"only L1, L2, the elastic net and their sums are fitted with it, not {problem.penalty!r}"
+    elif max_nonzeros is not None and (setup.outputs is not None or not (np.asarray(found.a) > 0).any()):
+        why = "max_nonzeros needs one target and a penalty with a part of L1 there"
+    elif design.lower is not None and (np.asarray(found.a) == 0).sum() > _together.LARGEST:
+        why = f"under bounds at most {_together.LARGEST} features may be without a part of L1"
+    if why:
+        raise ValueError(f"X is sparse: {why}. Pass X.toarray() (BCOO: X.todense()) if it fits memory")
 
 
 def _newton(problem: Problem, weights: np.ndarray, null: Null, lams: Any, tol: float, interest: Interest) -> tuple[Any, Any]:
@@ -220,7 +242,8 @@ def _certificate(
 ) -> list[np.ndarray]:
     """One lane's certificate, in compiled chunks of λ."""
     # Squared error is certified in one pass over the rows for all λ of a chunk.
-    chunk = 100 if constant_curvature(problem.setup) and len(lams) > CHUNK else CHUNK
+    wide = constant_curvature(problem.setup) and not isinstance(problem.design.X, Sparse)
+    chunk = 100 if wide and len(lams) > CHUNK else CHUNK
     lane = jnp.asarray(v), jnp.asarray(scale), A, problem.penalty, null
     parts = []
     for start in range(0, len(lams), chunk):

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.sparse import BCOO
 
 from .._dtypes import is_concrete, x64_scope
 from .._penalties import Penalty, UnknownOperation
 from ..losses import Loss, SquaredError
 from ._certificate import facts
+from ._columns import as_sparse, entries, is_sparse
 from ._engine import Design, Setup, bounded, buckets
 
 
@@ -30,7 +32,7 @@ class Problem(NamedTuple):
 
 def scope(X: Any) -> contextlib.AbstractContextManager[Any]:
     """float64 where X is no jax array (NumPy's float32 stays float32), the ambient precision where it is."""
-    return contextlib.nullcontext() if isinstance(X, jax.Array) else x64_scope()
+    return contextlib.nullcontext() if isinstance(X, jax.Array | BCOO) else x64_scope()
 
 
 def check_problem(
@@ -53,8 +55,8 @@ def check_problem(
         raise TypeError(f"loss must be one of jaxreg.losses, such as losses.Logistic(), got {loss!r}")
     if not isinstance(penalty, Penalty):
         raise TypeError(f"penalty must be a jaxreg penalty such as jaxreg.L1(), got {penalty!r}")
-    as_numpy = not isinstance(X, jax.Array)
-    X = _numbers(X, "X")
+    as_numpy = not isinstance(X, jax.Array | BCOO)
+    X = X if is_sparse(X) else _numbers(X, "X")
     y = _numbers(y, "y")
     if X.ndim != 2:
         raise ValueError(f"X must have shape (n, p), got {X.shape}")
@@ -68,7 +70,9 @@ def check_problem(
     dtype = X.dtype if np.issubdtype(X.dtype, np.floating) else jnp.result_type(float)
     if dtype not in (jnp.float32, jnp.float64):
         dtype = jnp.float32
-    _finite(X, "X")
+    found = _entries(X) if is_sparse(X) else None
+    if found is None:
+        _finite(X, "X")
     _finite(y, "y")
     outputs = loss.outputs(y) if (loss.vector or y.ndim == 2) else None
     setup = Setup(loss, bool(intercept), bool(standardize), outputs, p)
@@ -101,7 +105,7 @@ def check_problem(
     if low is not None and up is not None:
         free = free & (np.isneginf(low) & np.isposinf(up)).reshape(p)
     design = Design(
-        jnp.asarray(X, dtype),
+        jnp.asarray(X, dtype) if found is None else as_sparse(found, (n, p), dtype),
         jnp.asarray(y, dtype),
         jnp.asarray(shift, dtype),
         jnp.asarray(free),
@@ -153,13 +157,28 @@ def _numbers(x: Any, name: str) -> Any:
     return array
 
 
+def _entries(X: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Those of a sparse X, which are checked as the numbers of a dense one."""
+    if isinstance(X, BCOO) and X.n_batch + X.n_dense:
+        raise ValueError(f"X must be a BCOO matrix with n_batch = n_dense = 0, got {X.n_batch} and {X.n_dense}; X.update_layout makes one")
+    _numbers(X.data if isinstance(X, BCOO) else np.zeros(0, X.dtype), "X")
+    rows, columns, values = entries(X)
+    bad = ~np.isfinite(values)
+    if bad.any():
+        _bad_columns(np.bincount(columns[bad], minlength=X.shape[1]), "X")
+    return rows, columns, values
+
+
 def _finite(x: Any, name: str) -> None:
     bad = ~np.isfinite(np.asarray(x))
     if not bad.any():
         return
     if bad.ndim == 1:
         raise ValueError(f"{name} has {bad.sum()} NaN or infinite values (first in row {int(np.argmax(bad))}); remove or impute them")
-    counts = bad.sum(axis=0)
+    _bad_columns(bad.sum(axis=0), name)
+
+
+def _bad_columns(counts: np.ndarray, name: str) -> None:
     columns = [f"column {j}: {counts[j]}" for j in np.flatnonzero(counts)]
     shown = ", ".join(columns[:5]) + (f", … ({len(columns)} columns)" if len(columns) > 5 else "")
     raise ValueError(f"{name} has NaN or infinite values ({shown}); remove or impute them")

@@ -22,9 +22,10 @@ from jaxtyping import Array, Float, Int
 
 from .._penalties import Penalty
 from ..losses import Loss, SquaredError
-from . import _together
+from . import _conjugate, _together
 from ._batch import Quadratic, residual, solve
 from ._certificate import Null
+from ._columns import Rows, Sparse, SparseRows, combined, gram, products, squares, take
 from ._elastic import Strengths, of_penalty, unscaled
 from ._engine import Design, Setup, scale_of, scales
 
@@ -38,7 +39,7 @@ _MOVED = 0.05  # if the curvatures have moved by this share since
 class Columns(NamedTuple):
     """Centred and scaled columns as contiguous rows, the intercept's ones among them, and the problem in their coefficients."""
 
-    rows: Float[Array, "size n"]
+    rows: Rows  # (size, n)
     y: Float[Array, "n"]
     offset: Float[Array, "n"]
     weights: Float[Array, "n"]
@@ -50,8 +51,11 @@ class Columns(NamedTuple):
 
 
 def strengths(setup: Setup, design: Design, penalty: Penalty) -> Strengths | None:
-    """What the penalty is in one target's coefficients, (p,) or (p, T); None where the penalty or the loss is another."""
-    if isinstance(setup.loss, SquaredError) or setup.loss.vector or setup.loss.bent:
+    """What the penalty is in one target's coefficients, (p,) or (p, T); None where the penalty or the loss is another.
+
+    The squared error, which has better methods, is taken of a sparse X alone.
+    """
+    if (isinstance(setup.loss, SquaredError) and not isinstance(design.X, Sparse)) or setup.loss.vector or setup.loss.bent:
         return None
     return of_penalty(setup, design, penalty)
 
@@ -72,7 +76,7 @@ def fit(
       null: where paths start, and whose gradient residuals within ``tol`` are measured by.
     """
     dtype = design.X.dtype
-    tol = max(1e-3 * tol, 8 * float(jnp.finfo(dtype).eps))
+    goal = jnp.asarray(max(1e-3 * tol, 8 * float(jnp.finfo(dtype).eps)), dtype)
     frame = _scales(setup._replace(standardize=True), design.X, jnp.asarray(weights[0]), design.free)
     rows = _rows(setup, design, *frame)
     own = [scale_of(setup, design, jnp.asarray(v)) for v in weights]
@@ -84,12 +88,15 @@ def fit(
             columns = _columns(one, of_one, strength, rows, frame, own[lane], jnp.asarray(v), jnp.where(size > 0, size, 1))
             near = None if not lane else _units(one, frame, *(x[..., target] for x in _apart(setup, *found[0])))
             smooth = design.lower is None and not (np.asarray(strength.a) > 0).any()
-            work = Likelihood(setup.loss, smooth, columns, jnp.asarray(tol, dtype))
+            work = Likelihood(setup.loss, smooth, columns, goal)
             free = np.flatnonzero(np.asarray(columns.a) == 0)
             origin = np.zeros(work.size, dtype)
             origin[design.X.shape[1] :] = np.atleast_1d(null.level)[target]
             told = functools.partial(_told, step, lane, target, setup.columns, design.X.shape[1], len(lams))
-            units = _together.follow(work, free, lams, told, near, origin)
+            if smooth and isinstance(rows, SparseRows):
+                units = _conjugate.follow(setup.loss, columns, lams, tol, null.unit, told, near, origin)
+            else:
+                units = _together.follow(work, free, lams, told, near, origin)
             answers.append([np.asarray(x) for x in _original(one, of_one, frame, jnp.asarray(units))])
         found.append(_side_by_side(setup, answers))
     coef, intercept = (np.stack(column) for column in zip(*found, strict=True))
@@ -134,7 +141,14 @@ def _apart(setup: Setup, coef: np.ndarray, intercept: np.ndarray) -> tuple[np.nd
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))
-def _rows(setup: Setup, design: Design, center: Array, scale: Array) -> Array:
+def _rows(setup: Setup, design: Design, center: Array, scale: Array) -> Rows:
+    if isinstance(design.X, Sparse):
+        ones = jnp.ones(design.X.shape[0], scale.dtype)
+        constant = squares(design.X, ones, center) <= (64 * jnp.finfo(scale.dtype).eps) ** 2 * squares(design.X, ones, 0.0)
+        factor = jnp.where(constant & setup.intercept, 0.0, 1 / scale)
+        factor, shift = (jnp.append(x, x_last) for x, x_last in ((factor, 0.0), (-factor * center, 1.0)))
+        size = scale.size + setup.intercept
+        return SparseRows(design.X.columns, design.X.rows, factor[:size], shift[:size], ones)
     rows = (design.X - center).T / scale[:, None]
     # Rounding is all that centring leaves of a constant column.
     noise = 64 * jnp.finfo(rows.dtype).eps * jnp.max(jnp.abs(design.X), axis=0, initial=0.0) / scale
@@ -144,7 +158,7 @@ def _rows(setup: Setup, design: Design, center: Array, scale: Array) -> Array:
 
 @functools.partial(jax.jit, static_argnames=("setup",))
 def _columns(
-    setup: Setup, design: Design, penalty: Strengths, rows: Array, frame: tuple[Array, Array], own: Array, v: Array, unit: Array
+    setup: Setup, design: Design, penalty: Strengths, rows: Rows, frame: tuple[Array, Array], own: Array, v: Array, unit: Array
 ) -> Columns:
     ratio, scale = (own if setup.standardize else 1.0) / frame[1], frame[1]
 
@@ -199,7 +213,7 @@ class Likelihood(NamedTuple):
 
     def restrict(self, places: np.ndarray, before: Any) -> Members:
         del before
-        return _gathered(self.columns, jnp.asarray(places))
+        return _gathered(self.columns, take(self.columns.rows, places), jnp.asarray(places))
 
     def solve(self, members: Members, lams: Array, start: Array, *, precise: bool) -> tuple[Array, Members]:
         goal = self.tol if precise else jnp.maximum(_together.LOOSE, self.tol)
@@ -213,12 +227,12 @@ class Likelihood(NamedTuple):
 
 
 @jax.jit
-def _gathered(columns: Columns, places: Int[Array, "b"]) -> Members:
+def _gathered(columns: Columns, rows: Rows, places: Int[Array, "b"]) -> Members:
     def at(x: Array, fill: float) -> Array:
-        return jnp.where((places >= 0).reshape((-1,) + (1,) * (x.ndim - 1)), x[places], fill)
+        return jnp.where(places >= 0, x[places], fill)
 
-    fills = {"rows": 0.0, "a": 1.0, "b": 0.0, "low": -jnp.inf, "up": jnp.inf}
-    own = columns._replace(**{name: at(getattr(columns, name), fill) for name, fill in fills.items()})
+    fills = {"a": 1.0, "b": 0.0, "low": -jnp.inf, "up": jnp.inf}
+    own = columns._replace(rows=rows, **{name: at(getattr(columns, name), fill) for name, fill in fills.items()})
     return Members(places, own, Hessian(jnp.zeros((places.size, places.size), columns.a.dtype), jnp.zeros_like(columns.offset)))
 
 
@@ -228,9 +242,9 @@ def _slopes(loss: Loss, columns: Columns, eta: Float[Array, "k n"]) -> Float[Arr
 
 @functools.partial(jax.jit, static_argnames=("loss",))
 def _excess(loss: Loss, everything: Columns, columns: Columns, found: Array, lams: Array) -> Float[Array, "size"]:
-    s = _slopes(loss, columns, found @ columns.rows + columns.offset)
+    s = _slopes(loss, columns, combined(columns.rows, found) + columns.offset)
     size = jnp.max(jnp.linalg.norm(s, axis=1)) * s.shape[1] ** 0.5  # the rows have this norm
-    return _together.beyond(everything.a, everything.low, everything.up, -s @ everything.rows.T, lams, size)
+    return _together.beyond(everything.a, everything.low, everything.up, -products(everything.rows, s), lams, size)
 
 
 @functools.partial(jax.jit, static_argnames=("loss", "smooth"))
@@ -272,7 +286,7 @@ def _minimised(
     """The best points met on the way to a stationarity residual of ``tol·unit``, their residuals, and the last Hessian."""
     Z, y, offset, v, a, b, low, up, unit = columns
     soft, bend = lams[:, None] * a, lams[:, None] * b
-    eps = jnp.finfo(Z.dtype).eps
+    eps = jnp.finfo(lams.dtype).eps
     goal = tol * unit
 
     def value(U: Array, eta: Array) -> Array:
@@ -282,10 +296,10 @@ def _minimised(
         return soft * jnp.abs(U) + bend * U**2 / 2
 
     def predictors(U: Array) -> Array:
-        return U @ Z + offset
+        return combined(Z, U) + offset
 
     def gradient(eta: Array) -> Array:
-        return _slopes(loss, columns, eta) @ Z.T
+        return products(Z, _slopes(loss, columns, eta))
 
     def off(U: Array, g: Array) -> Array:
         return residual(U, g + bend * U, soft, low, up)
@@ -308,7 +322,7 @@ def _minimised(
         mean = jnp.mean(curvatures, axis=0)
         old = carry.hessian.curvature
         moved = jnp.sum(jnp.abs(mean - old)) > _MOVED * jnp.sum(old)
-        made = jax.lax.cond(carry.slow & moved, lambda c: Hessian((Z * c) @ Z.T, c), lambda _: carry.hessian, mean)
+        made = jax.lax.cond(carry.slow & moved, lambda c: Hessian(gram(Z, c), c), lambda _: carry.hessian, mean)
         carry = carry._replace(hessian=made)
         U, eta, g = carry.U, carry.eta, carry.slope
         to = target(carry, made.matrix, curvatures)

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from . import _columns
+from ._columns import Sparse
 from ._engine import Design, Setup, curvature_scale
 
 _ROWS = 1024  # a block's centred copy stays in the cache, and the whole of X is never copied
@@ -61,7 +63,7 @@ def units(
 @jax.jit
 def means(design: Design, v: Float[Array, "n"]) -> tuple[Float[Array, "p"], Array]:
     """Weighted means of the columns and of y − offset, () or (T,)."""
-    return v @ design.X / jnp.sum(v), v @ (design.y - design.offset) / jnp.sum(v)
+    return _columns.means(design.X, v), v @ (design.y - design.offset) / jnp.sum(v)
 
 
 @jax.jit
@@ -107,20 +109,25 @@ def squared_sums(
 ) -> SquaredSums:
     """One pass over the rows, in blocks whose residuals at all answers stay in the cache."""
     n = design.X.shape[0]
-    size = min(_ROWS, n)
     response, curvature = design.y - design.offset, setup.loss.curvature(design.offset, design.y, v)
     zero = jnp.zeros(coef.shape[0], coef.dtype)
     level = intercept if setup.intercept else jnp.zeros((coef.shape[0], 1), coef.dtype)
+    if isinstance(design.X, Sparse):
+        residual = _columns.predictors(design.X, coef) + level - response
+        s = curvature * residual
+        total = jnp.sum(s, axis=1) if setup.intercept else zero
+        return SquaredSums(jnp.sum(s * residual, axis=1) / 2, s @ design.X, s @ A, total, s @ response)
+    X, size = design.X, min(_ROWS, n)
 
     def body(carry: tuple[Array, SquaredSums]) -> tuple[Array, SquaredSums]:
         at, sums = carry
         here = jnp.minimum(at, n - size)  # the last block reaches back over rows that the one before it has
-        X, target, free, bend = (jax.lax.dynamic_slice_in_dim(x, here, size) for x in (design.X, response, A, curvature))
+        block, target, free, bend = (jax.lax.dynamic_slice_in_dim(x, here, size) for x in (X, response, A, curvature))
         bend = jnp.where(here + jnp.arange(size) >= at, bend, 0)
-        residual = coef @ X.T + level - target
+        residual = coef @ block.T + level - target
         s = bend * residual
         total = jnp.sum(s, axis=1) if setup.intercept else zero
-        found = SquaredSums(jnp.sum(s * residual, axis=1) / 2, s @ X, s @ free, total, s @ target)
+        found = SquaredSums(jnp.sum(s * residual, axis=1) / 2, s @ block, s @ free, total, s @ target)
         return at + size, jax.tree.map(jnp.add, sums, found)
 
     start = SquaredSums(zero, jnp.zeros_like(coef), jnp.zeros((coef.shape[0], A.shape[1]), coef.dtype), zero, zero)

@@ -104,6 +104,7 @@ class Path:
         """
         if np.ndim(X) != 2 or np.shape(X)[1] != self.coef.shape[1]:
             raise ValueError(f"X must have shape (rows, {self.coef.shape[1]}), got {np.shape(X)}")
+        from ._columns import as_sparse, entries, is_sparse, predictors
         from ._inputs import scope
 
         with scope(self.coef):
@@ -112,11 +113,12 @@ class Path:
             like = jnp.asarray(self.coef)
             coef, intercept = (self.coef, self.intercept) if lam is None else self.coef_at(lam)
             coef, intercept = jnp.asarray(coef, like.dtype), jnp.asarray(intercept, like.dtype)
+            X = as_sparse(entries(X), X.shape, like.dtype) if is_sparse(X) else jnp.asarray(X, like.dtype)
             if lam is None:
-                eta = jnp.einsum("np,lp...->ln...", jnp.asarray(X, like.dtype), coef) + intercept[:, None]
+                eta = predictors(X, coef) + intercept[:, None]
                 mean = jnp.stack([self.loss.prediction(e) for e in eta])
             else:
-                mean = self.loss.prediction(jnp.asarray(X, like.dtype) @ coef + intercept)
+                mean = self.loss.prediction(X @ coef + intercept)
             return np.asarray(mean) if isinstance(self.coef, np.ndarray) else mean
 
     def __repr__(self) -> str:

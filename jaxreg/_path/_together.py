@@ -14,7 +14,7 @@ from ._follow import part_of
 CHUNK = 8  # λ solved as one program
 BLOCK = 128  # features that may join at once, or as many as the set has
 LOOSE = 1e-3  # of the residual at zero: enough to see who is missing from a set
-_SMALLEST, _LARGEST = 128, 8192  # sizes of a set, doubled as it fills: each is compiled anew
+_SMALLEST, LARGEST = 128, 8192  # sizes of a set, doubled as it fills: each is compiled anew
 
 
 @runtime_checkable
@@ -90,7 +90,7 @@ def follow(
             if len(new):
                 most = max(BLOCK, len(order))
                 new = new[np.argsort(-excess[new], kind="stable")[:most]]
-                if len(order) + len(new) > _LARGEST:
+                if len(order) + len(new) > LARGEST:
                     return coef
                 admit(new)
         last = rows[-1:]

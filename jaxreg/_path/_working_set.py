@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from ._columns import Sparse, SparseRows, squares
 from ._engine import Design, Setup
 from ._homotopy import Tableau, foresee, start
 from ._knots import Segments, joined, trace
@@ -28,7 +29,7 @@ _CHUNK = 10  # λ between two checks
 class Columns(NamedTuple):
     """The weighted, centred columns of norm one, as contiguous rows, and the target they explain."""
 
-    rows: Float[Array, "p n"]
+    rows: Any  # (p, n), an array; of a sparse X a SparseRows, which the homotopy does not take
     target: Float[Array, "n"]
     unit: Units
 
@@ -43,11 +44,13 @@ class Members(NamedTuple):
 @functools.partial(jax.jit, static_argnames=("setup",))
 def columns(setup: Setup, design: Design, v: Float[Array, "n"], strengths: Float[Array, "p"]) -> Columns:
     middle, level = means(design, v)
-    squares = jnp.sum(v[:, None] * (design.X - middle) ** 2, axis=0)
-    unit = units(setup, strengths, design.free, squares, middle, level, jnp.sum(v))
+    unit = units(setup, strengths, design.free, squares(design.X, v, middle), middle, level, jnp.sum(v))
     root = jnp.sqrt(v)
     kept = jnp.where(unit.silent, 0.0, 1 / unit.size)
-    rows = (design.X - unit.center).T * kept[:, None] * root
+    if isinstance(design.X, Sparse):
+        rows = SparseRows(design.X.columns, design.X.rows, kept, -kept * unit.center, root)
+    else:
+        rows = (design.X - unit.center).T * kept[:, None] * root
     return Columns(rows, root * (design.y - design.offset - unit.level), unit)
 
 
