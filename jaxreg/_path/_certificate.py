@@ -119,8 +119,10 @@ def null_model(
     blur = jnp.einsum("ist,it->is", jnp.abs(blocks_of(loss.curvature(eta, y, v), loss.vector)), jnp.abs(eta).reshape(shape[0], -1))
     terms = jnp.abs(loss.grad(eta, y, v)) + blur.reshape(shape)
     # For one target of a dense X a sum, not a product, which would write |X| to memory first.
-    product = terms.ndim > 1 or isinstance(design.X, Sparse)
-    sums = abs(design.X).T @ terms if product else jnp.sum(jnp.abs(design.X) * terms[:, None], axis=0)
+    if terms.ndim > 1 or isinstance(design.X, Sparse):
+        sums = abs(design.X).T @ terms
+    else:
+        sums = jnp.sum(jnp.abs(design.X) * terms[:, None], axis=0)
     noise = 8 * jnp.finfo(slope.dtype).eps * sums / factor
     slope = jnp.where(jnp.abs(slope) <= noise, 0, slope)
     value, size = loss(eta, y, v), jnp.sqrt(jnp.sum(slope**2))

@@ -11,12 +11,14 @@ import numpy as np
 from .._penalties import Penalty
 from .._warnings import ConvergenceWarning
 from ..losses import Loss
+from ._columns import Sparse
 from ._engine import Setup
 from ._fit import Fits, fit_lanes, reached
 from ._follow import Progress
 from ._inputs import Problem, check_lams, check_problem, scope
 from ._interrupt import interruptible
 from ._result import Path
+from ._together import LARGEST
 
 
 def path(
@@ -121,6 +123,8 @@ def as_path(problem: Problem, fits: Fits, penalty: Penalty, asked: Any) -> Path:
     separable = separable_classes(setup, lams, value, unit)
     if separable.any():
         reason = "λ = 0 has no solution: the classes are separable and the coefficients diverge"
+    elif isinstance(problem.design.X, Sparse) and np.isnan(coef).any():
+        reason = f"X is sparse and more than {LARGEST} coefficients would not be zero: coef is NaN there. max_nonzeros stops before"
     else:
         reason = fits.reason or (_no_bound(lams[np.isnan(gap)]) if np.isnan(gap).any() else None)
     arrays: dict[str, Any] = {
@@ -178,11 +182,13 @@ def warn_if_not_converged(result: Path, what: str = "path", stacklevel: int = 3)
     """Say aloud which λ did not converge."""
     missed = ~np.asarray(result.converged)
     if missed.any():
-        worst = np.nanmax(np.where(np.isnan(result.gap), result.kkt, result.gap)[missed])
+        worst = np.where(np.isnan(result.gap), result.kkt, result.gap)[missed]
+        worst = np.nan if np.isnan(worst).all() else np.nanmax(worst)
+        lost = f". {result.gap_reason}" if np.isnan(result.coef).any() and result.gap_reason else ""
         lams = np.asarray(result.lams)[missed]
         warnings.warn(
             f"{what}: {missed.sum()} of {missed.size} λ did not reach tol={result.tol:g} (worst {worst:.1e}, largest such "
-            f"λ {lams[0]:.4g}); result.converged marks them. A larger tol or fewer, larger λ may serve",
+            f"λ {lams[0]:.4g}); result.converged marks them. A larger tol or fewer, larger λ may serve{lost}",
             ConvergenceWarning,
             stacklevel=stacklevel,
         )
