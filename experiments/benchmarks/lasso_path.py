@@ -168,7 +168,7 @@ class Glmnet:
     def __call__(self, problem: Problem) -> tuple[Callable[[], Any], Callable[[Any], Answer]]:
         self.folder = tempfile.TemporaryDirectory()
         data = Path(self.folder.name) / "data"
-        np.concatenate([problem.X.T.ravel(), problem.y, problem.lams]).tofile(data)
+        self.write(problem, data)
         command = ["Rscript", "-e", self.code, str(data), *map(str, problem.X.shape), self.thresh, str(len(problem.lams))]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert process.stdin
@@ -187,6 +187,9 @@ class Glmnet:
             return table[:, :-1], table[:, -1]
 
         return fit, answer
+
+    def write(self, problem: Problem, data: Path) -> None:
+        np.concatenate([problem.X.T.ravel(), problem.y, problem.lams]).tofile(data)
 
 
 def uncentered(problem: Problem, coef: np.ndarray) -> Answer:
