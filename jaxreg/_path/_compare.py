@@ -15,13 +15,12 @@ from .._dtypes import is_number
 from .._penalties import Penalty
 from .._warnings import GridEdgeWarning
 from ..losses import Loss
-from ._columns import Sparse
 from ._criteria import Curve, information, leverages
 from ._cv import validated, warn_of_folds
 from ._cv_result import CrossValidation
 from ._fit import fit_lanes
 from ._follow import Progress
-from ._inputs import check_lams, check_problem, scope
+from ._inputs import check_lams, check_problem, refuse_sparse, scope
 from ._path import as_path, warn_if_not_converged
 from ._result import Path, at_edge
 from ._scoring import check_scoring
@@ -172,14 +171,13 @@ def compare(
         raise ValueError(f"gamma must be a number in [0, 1], got {gamma!r}")
     if dispersion is not None and not (is_number(dispersion) and 0 < dispersion < np.inf):
         raise ValueError(f"dispersion must be a number > 0, got {dispersion!r}")
+    refuse_sparse(X, "degrees of freedom are counted of a dense X alone; cross_validate takes it")
     with scope(X):
         problem = check_problem(
             X, y, penalty, loss=loss, intercept=intercept, standardize=standardize, sample_weight=sample_weight,
             offset=offset, penalty_factor=penalty_factor, lower=lower, upper=upper,
         )  # fmt: skip
         check_scoring(scoring, problem.setup.loss)
-        if isinstance(problem.design.X, Sparse):
-            raise ValueError("X is sparse: degrees of freedom are counted of a dense X alone. Pass X.toarray(), or call cross_validate")
         cv = None
         if set(names) & set(OF_FOLDS):
             cv, fits = validated(problem, penalty, lams, folds, repeats, key, "min", scoring, tol, progress)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from .._penalties import L1
 from .._warnings import ConvergenceWarning
 from ..losses import SquaredError
-from ._inputs import check_problem, scope
+from ._inputs import check_problem, refuse_sparse, scope
 from ._nodewise import directions
 from ._path import path
 from ._result import Path
@@ -131,6 +131,7 @@ def debiased_lasso(
     for value, name in ((lam, "lam"), (sigma, "sigma")):
         if value is not None and not (np.ndim(value) == 0 and np.isfinite(value) and (value > 0 or (value == 0 and name == "lam"))):
             raise ValueError(f"{name} must be a number {'>= 0' if name == 'lam' else '> 0'}, got {value!r}")
+    refuse_sparse(X, "nodewise lassos need the Gram matrix of all its columns")
     with scope(X):
         problem = check_problem(
             X, y, L1(), loss=_HALF, intercept=intercept, standardize=True, sample_weight=None, offset=None,

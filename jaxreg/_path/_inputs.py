@@ -157,6 +157,12 @@ def _numbers(x: Any, name: str) -> Any:
     return array
 
 
+def refuse_sparse(X: Any, why: str) -> None:
+    """An error for what takes no sparse X."""
+    if is_sparse(X):
+        raise ValueError(f"X is sparse: {why}. Pass X.toarray() (BCOO: X.todense()) if it fits memory")
+
+
 def _entries(X: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Those of a sparse X, which are checked as the numbers of a dense one."""
     if isinstance(X, BCOO) and X.n_batch + X.n_dense:

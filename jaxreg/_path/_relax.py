@@ -15,7 +15,7 @@ from ..losses import Loss
 from ._certificate import free_columns
 from ._fit import null_of
 from ._follow import Progress
-from ._inputs import Problem, check_problem, scope
+from ._inputs import Problem, check_problem, refuse_sparse, scope
 from ._path import path
 from ._refit import Refits, refit
 from ._result import Path, shown_rows
@@ -140,6 +140,7 @@ def relax(
     >>> [float(fit.blend(gamma)[0][0, 0].round(12)) for gamma in (1.0, 0.5, 0.0)]  # shrunk by λ/4, by half of it, not at all
     [1.0, 2.0, 3.0]
     """
+    refuse_sparse(X, "refits are made of a dense X alone")
     refuse_constraints(penalty)
     options: dict[str, Any] = {
         "loss": loss, "intercept": intercept, "standardize": standardize, "sample_weight": sample_weight,

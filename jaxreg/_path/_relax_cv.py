@@ -13,7 +13,7 @@ from .._penalties import Penalty
 from ..losses import Loss
 from ._cv import CrossValidation, cross_validate, errors, mean_and_error
 from ._follow import Progress
-from ._inputs import check_problem, scope
+from ._inputs import check_problem, refuse_sparse, scope
 from ._relax import Relaxed, as_relaxed, check_gammas, refit_lanes, refuse_constraints, warn_of_refits
 
 
@@ -121,6 +121,7 @@ def cross_validate_relaxed(
     References:
       Hastie, Tibshirani and Tibshirani, Best subset, forward stepwise or lasso?, 2020, §2.
     """
+    refuse_sparse(X, "refits are made of a dense X alone")
     refuse_constraints(penalty)
     gammas = check_gammas(gammas)
     model: dict[str, Any] = {
