@@ -143,7 +143,7 @@ def test_scores(x64, scoring, loss, peer):
         else rng.poisson(2.0, 40) + (0.5 if isinstance(loss, losses.Gamma) else 0)
     )
     v = rng.uniform(0.1, 2, 40)
-    found = mean_score(scoring, loss, jnp.asarray(eta), jnp.asarray(y), jnp.asarray(v))
+    found = mean_score(scoring, loss, jnp.asarray(eta), jnp.asarray(y), jnp.asarray(v), jnp.asarray(v))
     np.testing.assert_allclose(found, peer(y, np.asarray(loss.prediction(jnp.asarray(eta))), sample_weight=v), rtol=1e-12)
 
 

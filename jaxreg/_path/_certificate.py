@@ -6,7 +6,8 @@ the columns A that carry no penalty,
     min_w F(Xw + o) + Ω(w)  >=  ⟨ν, o⟩ − F*(ν) − Ω*(−Xᵀν).
 
 ν is F's gradient at the answer, moved onto Aᵀν = 0 by the Newton step of the unpenalised coordinates (which keeps it in F*'s
-domain) and, where Ω* needs it, shrunk until −Xᵀν is feasible. The gap is reported relative to the null model's loss.
+domain) and, where Ω* needs it, shrunk until −Xᵀν is feasible. Where F* has no closed form an upper bound of it takes its place. The
+gap is reported relative to the null model's loss.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._penalties import Penalty, UnknownOperation
-from ..losses import SquaredError
+from ..losses import Loss, SquaredError
 from ._columns import Matrix, Sparse, dense_columns, pulls
 from ._engine import Design, Setup, all_predictors, bounded
 from ._moments import SquaredSums, squared_sums
@@ -69,18 +70,28 @@ def blocks_of(curvature: Array, vector: bool) -> Array:
     return jax.vmap(jnp.diag)(columns)
 
 
-def _free_step(A: Array, slope: Array, blocks: Array) -> tuple[Array, Array]:
-    """The Newton step of the unpenalised coordinates: (its change of η, the gradient it leaves behind), both (n, T)."""
-    q, columns = A.shape[1], slope.shape[1]
+def _blurred(loss: Loss, eta: Array, y: Array, v: Array) -> Array:
+    """|H|·|η| of the loss's Hessian H: a rounding of η in units of ε, as the gradient feels it."""
+    if eta.ndim == 1:
+        return jnp.abs(loss.product(jnp.abs(eta)[:, None], eta, y, v))[:, 0]
+    return jnp.einsum("ist,it->is", jnp.abs(blocks_of(loss.curvature(eta, y, v), loss.vector)), jnp.abs(eta))
+
+
+def _free_step(loss: Loss, A: Array, slope: Array, eta: Array, y: Array, v: Array, far: Any = 0.0) -> tuple[Array, Array]:
+    """The Newton step of the unpenalised coordinates: (what it takes off η, the gradient it leaves behind), both of η's shape."""
+    q, columns = A.shape[1], slope.size // slope.shape[0]
+    if not q:
+        return jnp.zeros_like(slope), slope
+    # pinv: a constant column beside the intercept, or the shift of all classes, makes the Hessian singular.
     if columns == 1:  # the same, as plain matrix products
-        bent = blocks[:, 0] * A
-        change = A @ (jnp.linalg.pinv(A.T @ bent, hermitian=True) @ (A.T @ slope))
-        return -change, slope - blocks[:, 0] * change
+        bent = loss.product(A, eta, y, v, far)
+        move = jnp.linalg.pinv(A.T @ bent, hermitian=True) @ (A.T @ slope)
+        return A @ move, slope - bent @ move
+    blocks = blocks_of(loss.curvature(eta, y, v, far), loss.vector)
     hessian = jnp.einsum("iq,ist,ir->qsrt", A, blocks, A).reshape(q * columns, q * columns)
-    # pinv: a constant column beside the intercept, or the shift of all classes, makes this singular.
     move = (jnp.linalg.pinv(hessian, hermitian=True) @ (A.T @ slope).ravel()).reshape(q, columns)
     change = A @ move
-    return -change, slope - jnp.einsum("ist,it->is", blocks, change)
+    return change, slope - jnp.einsum("ist,it->is", blocks, change)
 
 
 def constant_curvature(setup: Setup) -> bool:
@@ -94,13 +105,10 @@ def null_model(
 ) -> Null:
     """Fit the unpenalised coordinates alone, by Newton steps that are halved until the loss falls."""
     loss, y = setup.loss, design.y
-    shape = design.offset.shape
 
     def body(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         eta, size, count = carry
-        slope = loss.grad(eta, y, v).reshape(shape[0], -1)
-        bend = loss.curvature(eta, y, v, jnp.minimum(size, 1))
-        change = _free_step(A, slope, blocks_of(bend, loss.vector))[0].reshape(shape)
+        change = -_free_step(loss, A, loss.grad(eta, y, v), eta, y, v, jnp.minimum(size, 1))[0]
         value = loss(eta, y, v)
         t = jax.lax.while_loop(lambda t: ~(loss(eta + t * change, y, v) <= value) & (t > 1e-6), lambda t: t / 2, jnp.ones((), eta.dtype))
         size = jnp.max(jnp.abs(change), initial=0.0) / (1 + jnp.max(jnp.abs(eta), initial=0.0))
@@ -110,14 +118,12 @@ def null_model(
         return (carry[1] > 4 * jnp.finfo(carry[0].dtype).eps) & (carry[2] < 100)
 
     start = (design.offset, jnp.full((), jnp.inf, design.X.dtype), jnp.zeros((), int))
-    eta = jax.lax.while_loop(unfinished, body, start)[0]
+    eta = jax.lax.while_loop(unfinished, body, start)[0] if A.shape[1] else design.offset
     factor = scale if setup.outputs is None else scale[:, None]
-    slope = loss.grad(eta, y, v)
-    slope = design.X.T @ _free_step(A, slope.reshape(shape[0], -1), blocks_of(loss.curvature(eta, y, v), loss.vector))[1].reshape(shape)
-    slope = slope / factor
+    slope = design.X.T @ _free_step(loss, A, loss.grad(eta, y, v), eta, y, v)[1] / factor
     # What the rounding of these sums, and of η in them, can account for is zero: a constant column explains nothing.
-    blur = jnp.einsum("ist,it->is", jnp.abs(blocks_of(loss.curvature(eta, y, v), loss.vector)), jnp.abs(eta).reshape(shape[0], -1))
-    terms = jnp.abs(loss.grad(eta, y, v)) + blur.reshape(shape)
+    blur = _blurred(loss, eta, y, v)
+    terms = jnp.abs(loss.grad(eta, y, v)) + blur
     # For one target of a dense X a sum, not a product, which would write |X| to memory first.
     if terms.ndim > 1 or isinstance(design.X, Sparse):
         sums = abs(design.X).T @ terms
@@ -126,10 +132,10 @@ def null_model(
     noise = 8 * jnp.finfo(slope.dtype).eps * sums / factor
     slope = jnp.where(jnp.abs(slope) <= noise, 0, slope)
     value, size = loss(eta, y, v), jnp.sqrt(jnp.sum(slope**2))
-    best = -loss.conjugate(jnp.zeros_like(eta), y, v)
+    best = loss.least(eta, y, v)
     # Units of the certificates: where the null model is perfect but for rounding they are absolute.
     eps = jnp.finfo(value.dtype).eps
-    rounding = 64 * eps * jnp.abs(best) + jnp.sum(blur.reshape(shape) * (64 * eps) ** 2 * jnp.abs(eta))
+    rounding = 64 * eps * jnp.abs(best) + jnp.sum(blur * (64 * eps) ** 2 * jnp.abs(eta))
     unit = jnp.where(value - best > rounding, value - best, 1)
     level = v @ (eta - design.offset) / jnp.sum(v)
     return Null(value, best, unit, level, slope, jnp.where(size > 0, size, 1), *_largest(penalty, slope))
@@ -181,25 +187,24 @@ def certify(
     eta = all_predictors(setup, design, coef, intercept)
     slopes = jax.vmap(lambda eta: loss.grad(eta, y, v))(eta)
 
-    def dual_point(args: tuple[Array, Array]) -> Array:
+    def dual_point(args: tuple[Array, Array]) -> tuple[Array, Array]:
         eta, slope = args
-        blocks = blocks_of(loss.curvature(eta, y, v), loss.vector)
-        nu = _free_step(A, slope.reshape(slope.shape[0], -1), blocks)[1]
+        change, nu = _free_step(loss, A, slope, eta, y, v)
         # Where no row of a piecewise straight loss bends, the step cannot reach Aᵀν = 0, and nothing is bounded.
-        kept = 64 * jnp.finfo(slope.dtype).eps * (jnp.abs(A).T @ jnp.abs(slope.reshape(nu.shape)))
+        kept = 64 * jnp.finfo(slope.dtype).eps * (jnp.abs(A).T @ jnp.abs(slope))
         off = jnp.any(jnp.abs(A.T @ nu) > jnp.maximum(jnp.sqrt(jnp.finfo(slope.dtype).eps) * null.size, kept))
-        return jnp.where(off, jnp.nan, nu).reshape(slope.shape)
+        return change, jnp.where(off, jnp.nan, nu)
 
-    nus = jax.lax.map(dual_point, (eta, slopes)) if gap_defined else slopes
+    changes, nus = jax.lax.map(dual_point, (eta, slopes)) if gap_defined else (slopes, slopes)
     pull = pulls(design.X, jnp.concatenate([slopes, nus]) if gap_defined else slopes)
 
     def one(args: tuple[Array, ...]) -> Certificate:
-        lam, w, eta, slope, nu, g, g_nu = args
+        lam, w, eta, slope, change, nu, g, g_nu = args
         g_intercept = jnp.sum(slope, axis=0) if setup.intercept else jnp.zeros((), w.dtype)
-        dual_value = lambda t: jnp.sum(t * nu * design.offset) - loss.conjugate(t * nu, y, v)  # noqa: E731
+        dual_value = lambda t: jnp.sum(t * nu * design.offset) - loss.conjugate_bound(t, nu, eta, change, y, v)  # noqa: E731
         return judge(lam, w, loss(eta, y, v), g, g_intercept, g_nu, dual_value)
 
-    return jax.lax.map(one, (lams, coef, eta, slopes, nus, pull[: lams.size], pull[-lams.size :]))
+    return jax.lax.map(one, (lams, coef, eta, slopes, changes, nus, pull[: lams.size], pull[-lams.size :]))
 
 
 def _certify_squares(

@@ -54,6 +54,8 @@ _SCALES = "under standardize each row left out would change the scales"
 
 def _local(problem: Problem, fits: Fits, scoring: str) -> tuple[np.ndarray, np.ndarray, str]:
     setup, design, penalty = problem.setup, problem.design, problem.penalty
+    if setup.loss.coupled:
+        raise UnknownOperation(f"rows have no leverages under {type(setup.loss).__name__}, which compares them with each other; use cv")
     n, p = design.X.shape
     v, lams, coef = jnp.asarray(problem.weights, design.X.dtype), jnp.asarray(fits.lams), jnp.asarray(fits.coef[0])
     eta = predictors(setup, design, coef, jnp.asarray(fits.intercept[0]))

@@ -21,7 +21,7 @@ from ._fit import Fits, fit_lanes, reached
 from ._folds import as_folds, check_rows
 from ._follow import Progress
 from ._inputs import Problem, check_lams, check_problem, scope
-from ._path import as_path, separable_classes, warn_if_not_converged
+from ._path import as_path, perfect, warn_if_not_converged
 from ._scoring import SCORES, check_scoring, mean_score
 
 RULES = ("min", "1se")
@@ -53,7 +53,10 @@ def cross_validate(
 
     All folds share their compiled programs. The grid comes from all the data; each fold minimises the stated objective
     with the same λ. Under a ``"sum"`` loss a fold has fewer rows and so weighs the penalty more than the full fit does (by
-    K/(K−1)); ``"half_mean"`` or ``"mean"`` avoid that. Folds are stratified by class for the likelihoods of classes.
+    K/(K−1)); ``"half_mean"`` or ``"mean"`` avoid that. Folds are stratified by class for the likelihoods of classes, by event for ``Cox``,
+    whose partial likelihood has no rows of its own. There a fold's error at the η fitted without it is, with v the rows' weights and F the
+    ``"sum"`` less its least, ``(F(η; trained and held out) − F(η; trained))/Σ held-out v`` (Verweij and van Houwelingen; glmnet's
+    ``grouped=TRUE``, which divides by events).
 
     Args:
       folds: the number of folds K (then ``key`` is needed; K = n leaves one out); (n,) ids 0 … K−1 of the fold in which each row is
@@ -85,7 +88,8 @@ def cross_validate(
 
     References:
       Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 2009, §7.10; Bengio and Grandvalet, No
-      unbiased estimator of the variance of K-fold cross-validation, 2004; Bates, Hastie and Tibshirani, Cross-validation: what does
+      unbiased estimator of the variance of K-fold cross-validation, 2004; Verweij and van Houwelingen, Cross-validation in survival
+      analysis, 1993, eq. 3; Bates, Hastie and Tibshirani, Cross-validation: what does
       it estimate and how well does it do it?, 2024.
 
     >>> import jax, numpy as np, jaxreg
@@ -132,9 +136,9 @@ def validated(
     """All rows and every split's training rows in the same calls; lane 0 of the fits is all rows. Within the precision scope."""
     setup, design, weights = problem.setup, problem.design, problem.weights
     check_scoring(scoring, setup.loss)
-    labels = np.asarray(design.y) if setup.loss.classification else None
+    labels = setup.loss.strata(design.y)
     splits = as_folds(folds, weights.size, key, labels, repeats)
-    check_rows(splits, weights, labels)
+    check_rows(splits, weights, labels, setup.loss)
     held_out = np.where(splits.test, weights, 0.0)
     lanes = np.concatenate([weights[None], np.where(splits.train, weights, 0.0)])
     ids = splits.ids
@@ -142,10 +146,12 @@ def validated(
     fits = fit_lanes(problem, lanes, grid, tol, progress, ids=None if ids is None else np.atleast_2d(ids))
     full = as_path(problem, fits, penalty, lams)
     fold_coef, fold_intercept = jnp.asarray(fits.coef[1:]), jnp.asarray(fits.intercept[1:])
-    fold_errors = np.asarray(errors(setup, design, jnp.asarray(held_out, design.X.dtype), fold_coef, fold_intercept, scoring))
+    parts = (jnp.asarray(v, design.X.dtype) for v in (held_out, lanes[1:]))
+    fold_errors = np.asarray(errors(setup, design, *parts, fold_coef, fold_intercept, scoring))
     mean, se = mean_and_error(fold_errors, held_out.sum(axis=1), splits.repeat)
     index_min = int(np.nanargmin(mean)) if np.isfinite(mean).any() else 0
-    endless = separable_classes(setup, np.asarray(fits.lams), fits.certificate.loss[1:], float(fits.null.unit))
+    lost = fits.certificate.loss[1:] - np.array([_least(setup, design, jnp.asarray(v, design.X.dtype)) for v in lanes[1:]])[:, None]
+    endless = perfect(setup, np.asarray(fits.lams), lost, float(fits.null.unit))
     out = np.asarray if problem.as_numpy else jnp.asarray
     if not setup.intercept:
         fold_intercept = jnp.zeros((*fold_errors.shape, setup.columns), design.X.dtype)
@@ -168,23 +174,28 @@ def validated(
     return result, fits
 
 
+@functools.partial(jax.jit, static_argnames=("setup",))
+def _least(setup: Setup, design: Design, v: Array) -> Array:
+    return setup.loss.least(design.offset, design.y, v)
+
+
 @functools.partial(jax.jit, static_argnames=("setup", "scoring"))
-def errors(setup: Setup, design: Design, held_out: Array, coef: Array, intercept: Array, scoring: str) -> Array:
+def errors(setup: Setup, design: Design, held_out: Array, trained: Array, coef: Array, intercept: Array, scoring: str) -> Array:
     """(S, L): each split's weighted mean score on its held-out rows."""
 
-    def one(args: tuple[Array, Array, Array]) -> Array:
-        v, coefs, intercepts = args
+    def one(args: tuple[Array, Array, Array, Array]) -> Array:
+        v, trained, coefs, intercepts = args
         if isinstance(design.X, Sparse):  # whose products are made of several vectors at once
             eta = all_predictors(setup, design, coefs, intercepts)
-            return jax.vmap(lambda eta: mean_score(scoring, setup.loss, eta, design.y, v))(eta)
+            return jax.vmap(lambda eta: mean_score(scoring, setup.loss, eta, design.y, v, trained))(eta)
 
         def one_lam(at: tuple[Array, Array]) -> Array:
-            return mean_score(scoring, setup.loss, predictor(setup, design.X, at[0], at[1], design.offset), design.y, v)
+            return mean_score(scoring, setup.loss, predictor(setup, design.X, at[0], at[1], design.offset), design.y, v, trained)
 
         # Ten λ make a matrix product of what would be ten passes over X.
         return jax.lax.map(one_lam, (coefs, intercepts), batch_size=10)
 
-    return jax.lax.map(one, (held_out, coef, intercept))
+    return jax.lax.map(one, (held_out, trained, coef, intercept))
 
 
 def mean_and_error(errors: np.ndarray, sizes: np.ndarray, repeat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -152,15 +152,7 @@ def smooth_part(setup: Setup, design: Design, Z: Array, v: Array, gram: Gram | N
 
     def hessian(z: Array, far: Array) -> Array:
         A = jnp.concatenate([Z, jnp.ones((Z.shape[0], 1), Z.dtype)], axis=1) if setup.intercept else Z
-        curvature = loss.curvature(eta(z), design.y, v, far)
-        if setup.outputs is None:
-            return A.T @ (curvature[:, None] * A)
-        if not loss.vector:
-            curvature = jax.vmap(jnp.diag)(curvature)
-        # One pair of columns at a time: the whole (n, T, T, p) product would not fit memory for many classes.
-        rows = jax.lax.map(lambda c: jax.vmap(lambda d: A.T @ (d[:, None] * A), in_axes=1)(c), jnp.moveaxis(curvature, 1, 0))
-        blocks = rows.transpose(2, 0, 3, 1)  # (s, t, j, k) -> (j, s, k, t)
-        return blocks.reshape(A.shape[1] * setup.columns, -1)
+        return loss.gram(A, eta(z), design.y, v, far)
 
     if gram is None:
         return Smooth(value, grad, hessian, loss.bent)

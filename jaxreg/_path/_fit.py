@@ -191,7 +191,7 @@ def _check_sparse(problem: Problem, max_nonzeros: int | None) -> None:
     setup, design = problem.setup, problem.design
     found = _likelihood.strengths(setup, design, problem.penalty)
     why = None
-    if setup.loss.vector or setup.loss.bent:
+    if setup.loss.vector or setup.loss.bent or setup.loss.coupled:
         why = f"the loss {setup.loss!r} is fitted with a dense X alone"
     elif found is None:
         why = f"only L1, L2, the elastic net and their sums are fitted with it, not {problem.penalty!r}"

@@ -9,6 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..losses import Loss
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Folds:
@@ -219,8 +221,8 @@ def _draw(n: int, folds: int, key: jax.Array, classes: Any = None) -> np.ndarray
     return ids
 
 
-def check_rows(folds: Folds, weights: np.ndarray, labels: Any) -> None:
-    """Every split has rows of positive weight to test and to train on, of every class (``labels``, None for numbers)."""
+def check_rows(folds: Folds, weights: np.ndarray, labels: Any, loss: Loss) -> None:
+    """Every split has rows of positive weight to test and to train on, of every class or with an event (``labels``, None for numbers)."""
     present = weights > 0
     for k, (train, test) in enumerate(zip(folds.train & present, folds.test & present, strict=True)):
         if not test.any():
@@ -228,7 +230,9 @@ def check_rows(folds: Folds, weights: np.ndarray, labels: Any) -> None:
         if train.sum() < 2:
             raise ValueError(f"folds: fold {k} leaves fewer than two rows of positive weight to train on")
         lost = sorted(set(labels[present]) - set(labels[train])) if labels is not None else []
-        if lost:
+        if loss.coupled and 1 in lost:
+            raise ValueError(f"folds: without fold {k} no event is left to train on; use fewer folds")
+        if lost and not loss.coupled:
             raise ValueError(f"folds: without fold {k} no row of class {int(lost[0])} is left to train on; use fewer folds")
 
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental.sparse import BCOO
+from jaxtyping import Array
 
 from .._dtypes import is_concrete, x64_scope
 from .._penalties import Penalty, UnknownOperation
@@ -74,8 +75,8 @@ def check_problem(
     if found is None:
         _finite(X, "X")
     _finite(y, "y")
-    outputs = loss.outputs(y) if (loss.vector or y.ndim == 2) else None
-    setup = Setup(loss, bool(intercept), bool(standardize), outputs, p)
+    outputs = loss.outputs(y) if (loss.vector or (y.ndim == 2 and not loss.record)) else None
+    setup = Setup(loss, bool(intercept) and loss.intercept, bool(standardize), outputs, p)
     shape = setup.shape(p)
     weights = np.ones(n) if sample_weight is None else _vector(sample_weight, "sample_weight", (n,))
     if (weights < 0).any():
@@ -105,7 +106,7 @@ def check_problem(
     if low is not None and up is not None:
         free = free & (np.isneginf(low) & np.isposinf(up)).reshape(p)
     design = Design(
-        jnp.asarray(X, dtype) if found is None else as_sparse(found, (n, p), dtype),
+        _matrix(X, found, dtype, weights, loss),
         jnp.asarray(y, dtype),
         jnp.asarray(shift, dtype),
         jnp.asarray(free),
@@ -140,6 +141,20 @@ def _check_operations(setup: Setup, design: Design, penalty: Penalty) -> None:
             f"penalty: a path needs the prox and the subdifferential of {penalty!r}, and they are not both known; smooth a term with "
             ".envelope(mu), or use jaxreg.solve where the prox is known"
         ) from error
+
+
+def _matrix(X: Any, found: Any, dtype: Any, weights: Any, loss: Loss) -> Any:
+    """X as the engine takes it; ``found`` are the entries of a sparse one."""
+    if found is not None:
+        return as_sparse(found, X.shape, dtype)
+    return jnp.asarray(X, dtype) if loss.intercept else _centred(jnp.asarray(X, dtype), jnp.asarray(weights, dtype))
+
+
+def _centred(X: Array, v: Array) -> Array:
+    """What a loss that no constant changes sees of X, to more digits; a constant column is 0, not what rounding leaves of it."""
+    rest = X - v @ X / jnp.sum(v)
+    noise = 64 * jnp.finfo(X.dtype).eps * jnp.max(jnp.abs(X), axis=0)
+    return jnp.where(jnp.max(jnp.abs(rest), axis=0) <= noise, 0, rest)
 
 
 def _numbers(x: Any, name: str) -> Any:

@@ -55,7 +55,8 @@ def strengths(setup: Setup, design: Design, penalty: Penalty) -> Strengths | Non
 
     The squared error, which has better methods, is taken of a sparse X alone.
     """
-    if (isinstance(setup.loss, SquaredError) and not isinstance(design.X, Sparse)) or setup.loss.vector or setup.loss.bent:
+    loss = setup.loss
+    if (isinstance(loss, SquaredError) and not isinstance(design.X, Sparse)) or loss.vector or loss.bent or loss.coupled:
         return None
     return of_penalty(setup, design, penalty)
 

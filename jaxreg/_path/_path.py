@@ -52,7 +52,8 @@ def path(
       X: (n, p) design matrix. NumPy input of float64 (and integers) is computed in float64 and returned as NumPy; float32
         stays float32; jax arrays keep their dtype. A scipy.sparse matrix (of any format) or a BCOO is never made dense, and is
         centred in thought: smooth losses and squared error with L1, L2 or both, and every option; the rest asks for X.toarray().
-      y: (n,) targets, (n, targets) for squared error, classes coded 0, 1, … for the likelihoods of classes.
+      y: (n,) targets, (n, targets) for squared error, classes coded 0, 1, … for the likelihoods of classes, (n, 2) times and
+        events (1, or 0 for censored) for ``Cox``.
       penalty: a jaxreg penalty on the coefficients; the grid multiplies it (``penalty.at(λ)``), so ``L1()`` gives
         ``λ·Σ|w|``.
       loss: data term; default ``losses.SquaredError()``, the sum of squares. λ is in units of this loss: under ``"sum"`` it
@@ -60,7 +61,7 @@ def path(
       lams: how many λ (log-spaced from the smallest that gives all zeros, down to 1e-3 of it when n > p, else 1e-2; for ridge,
         which has none, from the elastic net's at l1_ratio 1e-3, and a thousand times further down), or the values in any
         order.
-      intercept: whether to fit b.
+      intercept: whether to fit b. Under ``Cox`` none is identified: there is none, and 0 is reported.
       standardize: scale columns to unit (weighted, 1/n) standard deviation inside, so that the penalty acts on
         ``w·sd``; coefficients come back on the original scale.
       sample_weight: (n,) weights >= 0 of the rows.
@@ -120,9 +121,10 @@ def as_path(problem: Problem, fits: Fits, penalty: Penalty, asked: Any) -> Path:
     gap, kkt, value = (np.asarray(x[0]) for x in fits.certificate)
     null_loss, unit = float(fits.null.loss), float(fits.null.unit)
     coefficients = tuple(range(1, coef.ndim))
-    separable = separable_classes(setup, lams, value, unit)
-    if separable.any():
-        reason = "λ = 0 has no solution: the classes are separable and the coefficients diverge"
+    endless = perfect(setup, lams, value - float(fits.null.saturated), unit)
+    if endless.any():
+        found = "every event is foreseen" if setup.loss.coupled else "the classes are separable"
+        reason = f"λ = 0 has no solution: {found} and the coefficients diverge"
     elif isinstance(problem.design.X, Sparse) and np.isnan(coef).any():
         reason = f"X is sparse and more than {LARGEST} coefficients would not be zero: coef is NaN there. max_nonzeros stops before"
     else:
@@ -134,7 +136,7 @@ def as_path(problem: Problem, fits: Fits, penalty: Penalty, asked: Any) -> Path:
         "gap": gap,
         "kkt": kkt,
         "nonzeros": (coef != 0).sum(coefficients),
-        "converged": reached(fits.certificate, fits.coef, fits.tol)[0] & ~separable,
+        "converged": reached(fits.certificate, fits.coef, fits.tol)[0] & ~endless,
         "deviance_ratio": (null_loss - value) / unit,
         "loss_value": value,
     }
@@ -166,9 +168,9 @@ def _no_bound(lams: Any) -> str:
     return "no dual point is feasible to rounding, so that there is no bound; the stationarity residual decides"
 
 
-def separable_classes(setup: Setup, lams: Any, value: Any, null_loss: float) -> Any:
-    """Where, without a penalty, classes are fitted perfectly: the minimiser is at infinity, however small the gradient."""
-    return (lams == 0) & (value < 1e-6 * null_loss) & setup.loss.classification
+def perfect(setup: Setup, lams: Any, excess: Any, unit: float) -> Any:
+    """Where, without a penalty, a fit comes as near as it likes to a least loss that it never has: the minimiser is at infinity."""
+    return (lams == 0) & (excess < 1e-6 * unit) & (setup.loss.classification or setup.loss.coupled)
 
 
 def path_formula(problem: Problem, penalty: Penalty) -> str:

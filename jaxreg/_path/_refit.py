@@ -132,7 +132,7 @@ def _newton(
         v, center, scale = (x[job.lane] for x in lanes)
         center, scale = (x.at[job.places].get(mode="fill", fill_value=fill) for x, fill in ((center, 0.0), (scale, 1.0)))
         Z = (design.X.at[:, job.places].get(mode="fill", fill_value=0) - center) / scale
-        several = design.y.ndim == 2
+        several = design.y.ndim == 2 and not setup.loss.record
         data = design._replace(y=design.y[:, job.target], offset=design.offset[:, job.target]) if several else design
         smooth = smooth_part(setup, data, Z, v, None)
         spread = scale if setup.outputs is None else scale[:, None]

@@ -100,7 +100,8 @@ class Path:
     def predict(self, X: Any, lam: float | None = None) -> Any:
         """The expected target: (rows,) or (rows, targets) at ``lam``, or with a leading λ axis when it is None.
 
-        For classes these are probabilities: of class 1, or of each class. The squared hinge knows none and gives the class.
+        For classes these are probabilities: of class 1, or of each class. The squared hinge knows none and gives the class. Under ``Cox``
+        the relative risk exp η, to that of a row of zeros.
         """
         if np.ndim(X) != 2 or np.shape(X)[1] != self.coef.shape[1]:
             raise ValueError(f"X must have shape (rows, {self.coef.shape[1]}), got {np.shape(X)}")

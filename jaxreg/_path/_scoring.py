@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,6 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ..losses import Loss, Quantile
+
+_COUPLED = "rows are compared with each other, and none has an expected target"
 
 
 class Score(NamedTuple):
@@ -47,6 +50,8 @@ def _wrong(loss: Loss, eta: Array, y: Array) -> Array:
 
 
 def _no_mean(loss: Loss) -> str | None:
+    if loss.coupled:
+        return _COUPLED
     if isinstance(loss, Quantile):
         return "it predicts a quantile, which squares of residuals do not judge"
     return "it predicts classes without probabilities" if type(loss).mean is Loss.mean else None
@@ -63,7 +68,9 @@ SCORES = {
         _no_mean,
     ),
     "absolute_error": Score(
-        lambda loss: "mean absolute error", _absolute, lambda loss: "its targets are classes" if loss.classification else None
+        lambda loss: "mean absolute error",
+        _absolute,
+        lambda loss: _COUPLED if loss.coupled else "its targets are classes" if loss.classification else None,
     ),
     "misclassification": Score(
         lambda loss: "share misclassified", _wrong, lambda loss: None if loss.classification else "its targets are no classes"
@@ -82,8 +89,16 @@ def check_scoring(scoring: Any, loss: Loss) -> str:
     return scoring
 
 
-def mean_score(scoring: str, loss: Loss, eta: Array, y: Array, weights: Array) -> Array:
-    """The weighted mean over rows (of the mean over targets); rows of weight 0 are not looked at."""
+def mean_score(scoring: str, loss: Loss, eta: Array, y: Array, weights: Array, trained: Array) -> Array:
+    """The weighted mean over rows (of the mean over targets); rows of weight 0 are not looked at.
+
+    Where rows are compared with each other: what the loss above its least grows by when these rows join those of weights
+    ``trained`` that η was fitted to, over their weight.
+    """
+    if loss.coupled:
+        whole = dataclasses.replace(loss, reduction="sum")
+        both, before = (whole(eta, y, v) - whole.least(eta, y, v) for v in (jnp.maximum(weights, trained), trained))
+        return (loss.deviance or 0 if scoring == "deviance" else 1) * (both - before) / jnp.sum(weights)
     values = SCORES[scoring].each(loss, eta, y)
     values = values if values.ndim == 1 else jnp.mean(values, axis=1)
     return jnp.sum(jnp.where(weights > 0, weights * values, 0)) / jnp.sum(weights)

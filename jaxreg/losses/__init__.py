@@ -1,6 +1,7 @@
 """Data terms of generalised linear models, each with value, gradient, curvature and conjugate written by hand."""
 
 from ._base import Loss as Loss
+from ._cox import Cox as Cox
 from ._gamma import Gamma as Gamma
 from ._huber import Huber as Huber
 from ._logistic import Logistic as Logistic

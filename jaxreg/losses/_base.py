@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num, Scalar
@@ -15,6 +16,7 @@ from .._dtypes import is_concrete
 Either = Array | np.ndarray
 Predictor = Float[Either, "n"] | Float[Either, "n t"]
 Targets = Num[Either, "n"] | Num[Either, "n t"]
+Columns = Float[Either, "n q"]
 Weights = Num[Either, "n"] | None
 
 
@@ -26,13 +28,17 @@ class Loss:
     cᵢ = vᵢ/Σv, and, for the squared error alone, ``"half_mean"`` cᵢ = vᵢ/(2Σv).
 
     Subclasses give ``pointwise``, ``pointwise_grad``, ``pointwise_curvature`` and ``pointwise_conjugate`` of one
-    observation's η, written by hand; ``verify.loss`` holds them against each other.
+    observation's η, written by hand; ``verify.loss`` holds them against each other. Where observations meet in the loss (``coupled``) there
+    is no such thing: those give the value, ``grad``, ``product``, ``least`` and ``conjugate_bound``.
     """
 
     reduction: str = "sum"
     reductions: ClassVar[tuple[str, ...]] = ("sum", "mean")
     classification: ClassVar[bool] = False
     vector: ClassVar[bool] = False  # one predictor for each class rather than one for each observation
+    record: ClassVar[tuple[str, ...]] = ()  # columns of y that together are one observation's target
+    coupled: ClassVar[bool] = False  # whether observations meet in the loss, so that its Hessian in η is not of blocks
+    intercept: ClassVar[bool] = True  # whether an intercept makes a difference
     score: ClassVar[str] = "mean loss"  # what cross-validation reports: the mean of ℓ less the smallest that any η gives
     # The deviance is so many times what ℓ exceeds its smallest by; None where ℓ is no negative log-likelihood.
     deviance: ClassVar[float | None] = None
@@ -51,12 +57,12 @@ class Loss:
           y: targets, (n,) or (n, targets).
           sample_weight: weights v >= 0, (n,).
         """
-        eta, y = _arrays(eta, y, self.vector)
+        eta, y = self._fitting(eta, y)
         return jnp.sum(self._weighted(self.pointwise(eta, y), eta, sample_weight))
 
     def grad(self, eta: Predictor, y: Targets, sample_weight: Weights = None) -> Array:
         """The gradient with respect to η, of η's shape."""
-        eta, y = _arrays(eta, y, self.vector)
+        eta, y = self._fitting(eta, y)
         return self._weighted(self.pointwise_grad(eta, y), eta, sample_weight)
 
     def curvature(self, eta: Predictor, y: Targets, sample_weight: Weights = None, far: Any = 0.0) -> Array:
@@ -64,20 +70,48 @@ class Loss:
 
         With ``far`` in (0, 1] at least that share of a majorizing parabola's curvature, for solvers away from the solution.
         """
-        eta, y = _arrays(eta, y, self.vector)
+        eta, y = self._fitting(eta, y)
         curvatures = self.pointwise_curvature(eta, y)
         if self.bent:
             curvatures = jnp.maximum(curvatures, far * self.pointwise_majorizer(eta, y))
         return self._weighted(curvatures, eta, sample_weight)
 
+    def product(self, A: Columns, eta: Predictor, y: Targets, sample_weight: Weights = None, far: Any = 0.0) -> Array:
+        """The Hessian in η times columns, ``H·A`` of shape (n, q), where an observation has one predictor."""
+        return self.curvature(eta, y, sample_weight, far).reshape(-1, 1) * jnp.asarray(A)
+
+    def gram(self, A: Columns, eta: Predictor, y: Targets, sample_weight: Weights = None, far: Any = 0.0) -> Array:
+        """The Hessian in the coefficients of columns A, ``AᵀHA``: (q, q), or (q·t, q·t) of t predictors, a column's together."""
+        A, eta = jnp.asarray(A), jnp.asarray(eta)
+        if eta.ndim == 1:
+            return A.T @ self.product(A, eta, y, sample_weight, far)
+        curvature = self.curvature(eta, y, sample_weight, far)
+        if not self.vector:
+            curvature = jax.vmap(jnp.diag)(curvature)
+        # One pair of columns at a time: the whole (n, T, T, p) product would not fit memory for many classes.
+        rows = jax.lax.map(lambda c: jax.vmap(lambda d: A.T @ (d[:, None] * A), in_axes=1)(c), jnp.moveaxis(curvature, 1, 0))
+        blocks = rows.transpose(2, 0, 3, 1)  # (s, t, j, k) -> (j, s, k, t)
+        return blocks.reshape(A.shape[1] * eta.shape[1], -1)
+
     def conjugate(self, dual: Predictor, y: Targets, sample_weight: Weights = None) -> Scalar:
         """``sup_η ⟨dual, η⟩ − loss(η)``; observations of weight 0 take dual 0."""
-        dual, y = _arrays(dual, y, self.vector)
+        dual, y = self._fitting(dual, y)
         weights = self._spread(self.case_weights(dual, sample_weight), dual)
         positive = weights > 0
         values = self.pointwise_conjugate(dual / jnp.where(positive, weights, 1), y)
         weights = self._spread(self.case_weights(dual, sample_weight), values)
         return jnp.sum(jnp.where(weights > 0, weights * jnp.where(weights > 0, values, 0), 0))
+
+    def conjugate_bound(
+        self, share: Any, dual: Predictor, eta: Predictor, change: Predictor, y: Targets, sample_weight: Weights = None
+    ) -> Scalar:
+        """At least ``conjugate(share·dual)``, for ``dual = ∇loss(η) − H·change``; what a duality gap needs."""
+        del eta, change
+        return self.conjugate(share * dual, y, sample_weight)
+
+    def least(self, eta: Predictor, y: Targets, sample_weight: Weights = None) -> Scalar:
+        """The infimum of the loss over all predictors of η's shape: that of the saturated model."""
+        return -self.conjugate(jnp.zeros_like(eta), y, sample_weight)
 
     @property
     def bent(self) -> bool:
@@ -96,6 +130,14 @@ class Loss:
         """A row of weight zero counts for nothing, also where an exponential overflows there."""
         weights = self._spread(self.case_weights(eta, sample_weight), values)
         return weights * values if sample_weight is None else jnp.where(weights == 0, 0, weights * values)
+
+    def _fitting(self, eta: Any, y: Any) -> tuple[Array, Array]:
+        """η and y as jax arrays of shapes that fit each other."""
+        expected = np.shape(eta)[:1] if self.vector else np.shape(eta)
+        expected += (len(self.record),) if self.record else ()
+        if np.shape(y) != expected:
+            raise ValueError(f"y has shape {np.shape(y)}, but the linear predictor of shape {np.shape(eta)} needs {expected}")
+        return jnp.asarray(eta), jnp.asarray(y)
 
     @staticmethod
     def _spread(weights: Array, values: Array) -> Array:
@@ -133,20 +175,16 @@ class Loss:
         """How many linear predictors an observation has (targets or classes)."""
         return 1 if np.ndim(y) == 1 else int(np.shape(y)[1])
 
+    def strata(self, y: Any) -> np.ndarray | None:
+        """(n,) labels of which every fold of cross-validation gets its share; None where rows are alike."""
+        return np.asarray(y) if self.classification else None
+
     def check_targets(self, y: Any) -> None:
         """Raise ValueError for targets that this loss is not defined for."""
 
     def formula(self) -> str:
         """The data term as a reader would write it."""
         raise TypeError(f"{type(self).__name__} defines no formula")
-
-
-def _arrays(eta: Any, y: Any, vector: bool) -> tuple[Array, Array]:
-    """η and y as jax arrays of shapes that fit each other."""
-    expected = np.shape(eta)[:1] if vector else np.shape(eta)
-    if np.shape(y) != expected:
-        raise ValueError(f"y has shape {np.shape(y)}, but the linear predictor of shape {np.shape(eta)} needs {expected}")
-    return jnp.asarray(eta), jnp.asarray(y)
 
 
 def check_classes(y: Any, name: str, most: int | None = None) -> int:

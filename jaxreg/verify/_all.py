@@ -23,6 +23,7 @@ LOSSES = (
     losses.Huber(delta=0.7),
     losses.Quantile(level=0.3, width=0.4),
     losses.SquaredHinge(),
+    losses.Cox(),
 )
 
 

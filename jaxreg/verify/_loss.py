@@ -28,7 +28,8 @@ def loss(l: Loss) -> Report:  # noqa: E741
     Gradient and curvature go through ``l.grad`` and ``l.curvature``, with and without sample weights (zeros among them), and
     are compared with autodiff and with central differences; the value with ``Σ cᵢ·ℓᵢ`` written out; the conjugate with a
     global search of ``sup_η ⟨u, η⟩ − ℓ(η)``; convexity with midpoints; the mean with the slope, which vanishes where the
-    target is what is expected. All in float64.
+    target is what is expected. All in float64. Where rows meet in the loss (Cox) the curvature is the whole Hessian, rows of weight 0 must
+    be as if absent, and the bound on the conjugate must lie above ``⟨u, η⟩ − ℓ(η)`` everywhere and touch it where it says so.
 
     Args:
       l: a loss; its reduction does not matter.
@@ -38,7 +39,7 @@ def loss(l: Loss) -> Report:  # noqa: E741
 
     Raises:
       TypeError: ``l`` is no loss.
-      ValueError: the loss accepts none of the targets that are tried (reals, counts, positive numbers).
+      ValueError: the loss accepts none of the targets that are tried (reals, counts, positive numbers, times with events).
 
     >>> from jaxreg import losses, verify
     >>> verify.loss(losses.Logistic()).ok
@@ -49,13 +50,16 @@ def loss(l: Loss) -> Report:  # noqa: E741
     with x64_scope():
         bench = _Bench(l)
         checks: dict[str, Callable[[], Finding]] = {
-            "value is the weighted sum": bench.value,
+            **({"weight 0 and the mean": bench.weighted} if l.coupled else {"value is the weighted sum": bench.value}),
             "grad vs autodiff": lambda: bench.against_autodiff(bench.slopes, bench.automatic_slopes),
             "grad vs central differences": bench.slopes_against_differences,
             "curvature vs autodiff": lambda: bench.against_autodiff(bench.curvatures, bench.automatic_curvatures),
             "curvature vs central differences": bench.curvatures_against_differences,
-            "conjugate vs numerical supremum": bench.conjugate,
-            "Fenchel–Young": bench.fenchel_young,
+            **(
+                {"bound on the conjugate": bench.conjugate_bound}
+                if l.coupled
+                else {"conjugate vs numerical supremum": bench.conjugate, "Fenchel–Young": bench.fenchel_young}
+            ),
             "convex": bench.convex,
             "finite far out": bench.stable,
             "jit and vmap": bench.transformed,
@@ -90,7 +94,9 @@ class _Bench:
         self.automatic_curvatures = every(lambda case, eta, v: self.blocks(jax.hessian(case)(eta, self.y, v)))
 
     def blocks(self, hessian: Any) -> Any:
-        """The diagonal of a Hessian, or the block of each observation; observations do not meet."""
+        """The diagonal of a Hessian, or the block of each observation; all of it where observations meet."""
+        if self.loss.coupled:
+            return hessian
         if not self.loss.vector:
             return jnp.diagonal(hessian)
         return jnp.moveaxis(jnp.diagonal(hessian, axis1=0, axis2=2), -1, 0)
@@ -113,6 +119,17 @@ class _Bench:
         right = np.stack(expected, axis=1)
         errors = np.abs(np.asarray(self.values(self.eta)) - right) / np.maximum(1, np.abs(right))
         return worst(errors, tolerances.FORMULA, lambda i, k: self.case(k))
+
+    def weighted(self) -> Finding:
+        """Rows of weight 0 are as if absent, and the mean is the sum over Σv."""
+        whole, right = dataclasses.replace(self.loss, reduction="sum"), []
+        for case, v in self.cases:
+            weights = np.ones(_ROWS) if v is None else np.asarray(v)
+            kept = weights > 0
+            sums = jax.vmap(lambda eta, kept=kept, w=weights[kept]: whole(eta, self.y[kept], w))(self.eta[:, kept])
+            right.append(np.asarray(sums) / (weights.sum() if case.reduction == "mean" else 1))
+        errors = np.abs(np.asarray(self.values(self.eta)) - np.stack(right, axis=1))
+        return worst(errors, tolerances.SAME, lambda i, k: self.case(k))
 
     def against_autodiff(self, given: Callable[..., Any], automatic: Callable[..., Any]) -> Finding:
         right = np.asarray(automatic(self.eta))
@@ -185,6 +202,29 @@ class _Bench:
         errors = np.maximum(equal, above) / np.maximum(1, np.abs(values))
         return worst(errors, tolerances.CONJUGATE, lambda i, k: self.case(k))
 
+    def conjugate_bound(self) -> Finding:
+        """``conjugate_bound >= ⟨share·dual, η⟩ − l(η)`` for all η, equal at the η whose gradient the dual is; ``least`` is below all l."""
+        points = np.concatenate([self.eta, 20 * self.eta])
+        values = np.asarray(self.values(points))
+
+        def one(eta: Any, change: Any, share: Any) -> Any:
+            found = []
+            for case, v in self.cases:
+                dual = case.grad(eta, self.y, v) - case.product(change[:, None], eta, self.y, v)[:, 0]
+                bound = case.conjugate_bound(share, dual, eta, change, self.y, v)
+                found.append((jnp.append(share * dual, bound), case.least(eta, self.y, v)))
+            return jax.tree.map(lambda *x: jnp.stack(x), *found)
+
+        of, errors = jax.jit(jax.vmap(one, in_axes=(0, 0, None))), []
+        for share, size in ((1.0, 0.0), (1.0, 0.1), (0.6, 0.1), (0.0, 0.0)):
+            both, least = (np.asarray(x) for x in of(self.eta, size * np.tanh(np.roll(self.eta, 1, axis=0)), share))
+            dual, bound = both[..., :-1], both[..., -1]
+            below = np.einsum("ikn,jn->ikj", dual, points) - values.T
+            over = np.where(np.isfinite(bound), (below.max(axis=2) - bound).clip(0), np.inf) + (least[:1] - values).max(axis=0).clip(0)
+            own = np.einsum("ikn,in->ik", dual, self.eta) - values[: len(self.eta)]
+            errors.append(np.maximum(over, np.abs(bound - own) if (share, size) == (1.0, 0.0) else 0) / np.maximum(1, np.abs(own)))
+        return worst(np.max(errors, axis=0), tolerances.CONJUGATE, lambda i, k: self.case(k))
+
     def convex(self) -> Finding:
         a, b = self.eta, 5 * np.roll(self.eta, 1, axis=0)
         ends = (np.asarray(self.values(a)) + np.asarray(self.values(b))) / 2
@@ -247,10 +287,11 @@ def _targets(l: Loss, rng: np.random.Generator) -> jax.Array:  # noqa: E741
         labels = np.arange(_ROWS) % (_CLASSES if l.vector else 2)
         return jnp.asarray(labels if l.vector else labels.astype(float))
     reals = rng.standard_normal(_ROWS).astype(np.float32).astype(float)
-    for y in (reals, np.arange(_ROWS) % 4.0, np.abs(reals) + 0.5):
+    times = np.stack([np.array([2.0, 1, 3, 3, 2, 2, 4, 3]), np.array([1.0, 1, 0, 1, 1, 1, 0, 1])], axis=1)
+    for y in (reals, np.arange(_ROWS) % 4.0, np.abs(reals) + 0.5, times):
         try:
             l.check_targets(y)
         except ValueError:
             continue
         return jnp.asarray(y)
-    raise ValueError(f"{type(l).__name__} accepts neither real, count nor positive targets")
+    raise ValueError(f"{type(l).__name__} accepts neither real, count nor positive targets, nor times with events")
