@@ -51,7 +51,8 @@ def path(
     Args:
       X: (n, p) design matrix. NumPy input of float64 (and integers) is computed in float64 and returned as NumPy; float32
         stays float32; jax arrays keep their dtype. A scipy.sparse matrix (of any format) or a BCOO is never made dense, and is
-        centred in thought: smooth losses and squared error with L1, L2 or both, and every option; the rest asks for X.toarray().
+        centred in thought: smooth losses and squared error with L1, L2 or both, and every option; the rest asks for X.toarray(). No second
+        method takes over where these miss ``tol``, and a working set holds 8192 features (``max_nonzeros`` stops before).
       y: (n,) targets, (n, targets) for squared error, classes coded 0, 1, … for the likelihoods of classes, (n, 2) times and
         events (1, or 0 for censored) for ``Cox``.
       penalty: a jaxreg penalty on the coefficients; the grid multiplies it (``penalty.at(λ)``), so ``L1()`` gives
