@@ -132,6 +132,29 @@ def test_a_sum_at_an_infinite_step():
     assert (L2(0.0) + Box(-1.0, 1.0)).prox(w, np.inf).tolist() == [1, -1]
 
 
+@pytest.mark.parametrize("penalty", [L2Norm(), jaxreg.CubeNorm(), FusedLasso(axis=None)], ids=lambda p: type(p).__name__)
+def test_leaves_that_are_no_numbers_have_no_gradient(penalty):
+    w = jnp.array([1.0, -2.0])
+    found = penalty.grad({"w": w, "key": jax.random.key(0), "act": jnp.tanh})
+    assert (found["key"], found["act"]) == (None, None)
+    np.testing.assert_array_equal(found["w"], penalty.grad(w))
+
+
+def test_a_dual_has_exact_zeros(x64):
+    """Σ max(−w, ½w) by Moreau: what is left of v − t·clip(v/t) is rounding."""
+    assert Box(-1.0, 0.5).dual().prox(jnp.array([-0.679, -0.323]), 0.7).tolist() == [0, 0]
+
+
+def test_numbers_whose_squares_or_sums_would_overflow():
+    """The cube's prox far off is √(w/(3·step·lam)); a barrier, or a price below the smallest number, moves such numbers nowhere."""
+    np.testing.assert_allclose(jaxreg.CubeNorm(1.0).prox(jnp.array([1e38], jnp.float32)), np.sqrt(1e38 / 3), rtol=1e-6)
+    assert jax.grad(lambda w: jaxreg.CubeNorm(1.0).prox(w).sum())(jnp.zeros(2)).tolist() == [1, 1]
+    v = jnp.array([2e38, np.inf, -np.inf], jnp.float32)
+    np.testing.assert_array_equal(jaxreg.LogBarrier(1.0).prox(v), np.maximum(v, 0))
+    v = jnp.array([1e38, -3e38, 3e38], jnp.float32)
+    np.testing.assert_array_equal(TrendFilter(1.0).prox(v), v)
+
+
 def test_a_factor_for_each_leaf_is_not_alike():
     params = {"a": jnp.ones(2), "b": jnp.ones(2)}
     with pytest.raises(UnknownOperation):

@@ -427,6 +427,9 @@ def test_least_squares_on_the_simplex(x64):
         (lambda: Box(0.0, {"a": {"x": 1.0, "y": -1.0}}), ValueError, "lower must not exceed upper"),
         (lambda: Box({"a": 0.0}, {"b": 1.0}), ValueError, "Box: upper: it must have the structure"),
         (lambda: (Box(0.0, 1.0) + Box(2.0, 3.0)).prox(jnp.ones(2)), ValueError, "no number in common"),
+        (lambda: ExponentialCone()(jnp.ones(6)), ValueError, "must have 3 numbers, got 6"),
+        (lambda: ExponentialCone().support(jnp.zeros(0)), ValueError, "must have 3 numbers, got 0"),
+        (lambda: Box(-1.0, 1.0).dual().distance(), UnknownOperation, "no convex set"),  # it is Σ|w|
         (lambda: SparseBall(0), ValueError, "k must be >= 1"),
         (lambda: SparseBall(2.0), TypeError, "k must be an integer"),
         (Hyperplane, ValueError, "normal is missing"),

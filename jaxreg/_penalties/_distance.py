@@ -12,10 +12,16 @@ from jaxtyping import Scalar
 from .._dtypes import cast, is_number, is_penalised_leaf
 from ._arithmetic import check_numbers, coefficient, finite_product, norm, number, safe_sqrt, zeros
 from ._base import Penalty, PyTree, Strength, UnknownOperation
+from ._dual import Dual
 
 
 def _is_set(penalty: Any) -> bool:
-    """An indicator, or one that is moved, placed, scaled or intersected: nothing in it has a strength."""
+    """An indicator, or one that is moved, placed, scaled or intersected: nothing in it has a strength.
+
+    A dual is one where it is a cone's: what else it may be the indicator of cannot be told from here.
+    """
+    if isinstance(penalty, Dual):
+        return penalty.penalty.cone
     inner = getattr(penalty, "summands", None) or (getattr(penalty, "penalty", None),)
     parts = [p for p in inner if isinstance(p, Penalty)]
     return not penalty.finite and (all(map(_is_set, parts)) if parts else not hasattr(penalty, "lam"))

@@ -15,6 +15,13 @@ from ._base import Penalty, PyTree, Strength, UnknownOperation
 from ._place import forgiving_conjugate
 
 
+def _rest(w: Any, part: Any) -> Any:
+    """``w − part``, exactly 0 where it is no more than their rounding."""
+    w = jnp.asarray(w)
+    rest = w - part
+    return jnp.where(jnp.abs(rest) <= 4 * jnp.finfo(rest.dtype).eps * jnp.abs(w), 0, rest).astype(w.dtype)
+
+
 class Dual(Penalty):
     """Fenchel conjugate: ``scale·sup_w ⟨u, w⟩ − penalty(w)``; made by ``penalty.dual()``.
 
@@ -65,9 +72,7 @@ class Dual(Penalty):
         far = jax.tree.unflatten(treedef, [w / t if is_penalised_leaf(w) else w for w, t in zip(leaves, steps, strict=True)])
         inverse = jax.tree.unflatten(treedef, [1 / t for t in steps]) if self.separable else 1 / steps[0]
         inner = jax.tree.leaves(self.penalty.prox(far, inverse))
-        out = [
-            (w - t * z).astype(jnp.asarray(w).dtype) if is_penalised_leaf(w) else w for w, t, z in zip(leaves, steps, inner, strict=True)
-        ]
+        out = [_rest(w, t * z) if is_penalised_leaf(w) else w for w, t, z in zip(leaves, steps, inner, strict=True)]
         return jax.tree.unflatten(treedef, out)
 
     def _least(self, step: Any, leaf: Any) -> Any:

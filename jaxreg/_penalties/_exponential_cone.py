@@ -69,10 +69,14 @@ def _in_polar(w: Float[Array, "3"]) -> Array:
     return jnp.where(w[0] > 0, turned <= -w[2], (w[0] == 0) & (w[1] <= 0) & (w[2] <= 0))
 
 
-def project(w: Float[Array, " n"]) -> Float[Array, " n"]:
-    """w itself, 0, a point of the face w₂ = 0, or a point of the ray with the root ρ: in terms of the share that does not cancel."""
+def _check_size(w: Array) -> None:
     if w.size != 3:
         raise ValueError(f"ExponentialCone: a vector must have 3 numbers, got {w.size}; for several, give their axis")
+
+
+def project(w: Float[Array, " n"]) -> Float[Array, " n"]:
+    """w itself, 0, a point of the face w₂ = 0, or a point of the ray with the root ρ: in terms of the share that does not cancel."""
+    _check_size(w)
     largest = unit(w)
     v = w / largest
     on_face = (v[0] <= 0) & (v[0] <= -_largest_exponent(w) * v[1])  # or so near to it that the exponential is 0
@@ -92,6 +96,7 @@ def project(w: Float[Array, " n"]) -> Float[Array, " n"]:
 
 def violation(w: Float[Array, " n"]) -> tuple[Scalar, Scalar]:
     """By how much an inequality fails, or how far the face w₂ = 0 is, the smaller; an error of w₁ counts w₁/w₂ times in the exponential."""
+    _check_size(w)
     v = w / unit(w)
     off_face = jnp.max(jnp.stack([v[0], jnp.abs(v[1]), -v[2]]))
     off_curve = jnp.where(v[1] > 0, jnp.maximum(_power(v) - v[2], -v[1]), jnp.inf)
@@ -101,6 +106,7 @@ def violation(w: Float[Array, " n"]) -> tuple[Scalar, Scalar]:
 
 def tangent(w: Float[Array, " n"], d: Float[Array, " n"]) -> Float[Array, " n"]:
     """The cone itself at its tip, a half-space on its curved side; on the face w₂ = 0 that d₂ >= 0 and, where w₃ is 0 too, d₃ >= 0."""
+    _check_size(w)
     v = w / unit(w)
     low = jnp.abs(v) <= rounding(w)
     on_face = jnp.stack([d[0], jnp.maximum(d[1], 0), jnp.where(low[2], jnp.maximum(d[2], 0), d[2])])

@@ -24,15 +24,15 @@ def value(w: Float[Array, "..."], lam) -> Float[Array, "..."]:
 
 def grad(w: Float[Array, "..."], lam) -> Float[Array, "..."]:
     """0 outside the domain."""
-    return jnp.where(w > 0, -lam / jnp.where(w > 0, w, 1), 0)
+    return jnp.where(w <= 0, 0, -lam / jnp.where(w <= 0, 1, w))
 
 
 def prox(w: Float[Array, "..."], step, lam) -> Float[Array, "..."]:
     """The positive root of ``z² − wz − step·lam = 0``; for w < 0 as the product of the roots over the other, which does not cancel."""
     unit = jax.lax.stop_gradient(jnp.maximum(jnp.abs(w), jnp.sqrt(step * lam)))
-    unit = jnp.where(unit > 0, unit, 1)
+    unit = jnp.where((unit > 0) & jnp.isfinite(unit), unit, 1)
     size = jnp.where(w > 0, w, -w)  # unlike |w| it has a slope at 0
-    far = unit * (safe_sqrt((w / unit) ** 2 + 4 * step * lam / unit / unit) + size / unit) / 2
+    far = unit * ((safe_sqrt((w / unit) ** 2 + 4 * step * lam / unit / unit) + size / unit) / 2)
     return jnp.where(w > 0, far, step * lam / jnp.where(far == 0, 1, far))
 
 

@@ -44,7 +44,8 @@ def spline(v: Float[Array, " n"], lam: Any, free: Bool[Array, " m"], order: int)
     bounded = jnp.clip(u, -price, price)
     lost = jnp.sum((scaled - answer - adjoint(bounded, order)) ** 2) / 2 + jnp.sum(jnp.where(free, 0, price * jnp.abs(q) - bounded * q))
     proved = jax.lax.stop_gradient(lost <= jnp.finfo(v.dtype).eps ** 0.5 * jnp.sum(scaled**2))
-    return jnp.where(proved, unit * answer, jnp.nan)
+    # A price below the smallest number is none.
+    return jnp.where(price > 0, jnp.where(proved, unit * answer, jnp.nan), v)
 
 
 def _through(v: Array, lam: Any, knots: Int[Array, " m"], free: Array, order: int) -> tuple[Array, Array, Array]:

@@ -67,7 +67,8 @@ def residual(w: Float[Array, " n"], g: Float[Array, " n"], k: int, lam) -> Float
     """The level entries share what is left of k in any way that gives none of them more than lam."""
     above, level, left = _top(w, k)
     tau = shelf(-g, level, lam, left * lam)
-    return g + jnp.where(above, lam, jnp.where(level, jnp.clip(-g - tau, 0, lam), 0))
+    shares = jnp.where(above, lam, jnp.where(level, jnp.clip(-g - tau, 0, lam), 0))
+    return g + jnp.where(jnp.any(jnp.isnan(w)), jnp.nan, shares)
 
 
 def conjugate(u: Float[Array, " n"], k: int, lam) -> Scalar:

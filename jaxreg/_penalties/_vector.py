@@ -135,7 +135,9 @@ class Vectorwise(Penalty):
         """``function(vector, *rest, *strengths)``, a vector, in each vector's place and dtype."""
         blocks, put_back = self._gather(params)
         results = self._apply(function, blocks, *[self._gather(other)[0] for other in rest])
-        return jax.tree.map(_like, put_back(results, exempt), params)
+        # What is exempt may be no leaf at all: None, for what is no number.
+        leaves, treedef = jax.tree.flatten(params)
+        return jax.tree.unflatten(treedef, map(_like, treedef.flatten_up_to(put_back(results, exempt)), leaves))
 
     def __call__(self, params: PyTree) -> Scalar:
         blocks, _ = self._gather(params)

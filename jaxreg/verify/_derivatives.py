@@ -58,14 +58,16 @@ def value_in_float32(s: Subject) -> Finding:
 
 
 def nan_is_not_hidden(s: Subject) -> Finding:
-    """A NaN among the parameters leaves one in the prox, in the gradient (of what is no set), and no finite value: divergence is seen."""
+    """A NaN among the parameters leaves one in prox and gradient (a set has none), and no finite value or distance: divergence is seen."""
     points = np.where(np.eye(s.n, dtype=bool)[~s.free], np.nan, s.scattered[8])
     if not len(points):
         raise UnknownOperation("no parameter is penalised")
     hidden: dict[str, Any] = {"value": np.isfinite(s.value(points))}
     with contextlib.suppress(UnknownOperation):
         hidden["prox"] = ~np.isnan(s.prox(points, np.full(len(points), 0.7))).any(axis=1)
-    if s.p.finite:
+    with contextlib.suppress(UnknownOperation):
+        hidden["subdiff_distance"] = np.isfinite(s.distance(points, np.zeros_like(points)))
+    if s.p.finite or hasattr(s.p, "lam"):
         hidden["grad"] = ~np.isnan(s.grad(points)).any(axis=1)
     return worst(np.where(np.stack([*hidden.values()]), np.inf, 0.0), 0.0, lambda i, j: f"{[*hidden][i]} at {s.at(points[j])}")
 
