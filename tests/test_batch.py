@@ -128,6 +128,7 @@ def test_non_negative_least_squares():
     np.testing.assert_allclose(fit.coef[0], expected, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")
 def test_folds_are_the_paths_of_their_rows():
     X, y = made(90, 6)
@@ -212,6 +213,7 @@ def test_more_features_than_rows(shape):
     np.testing.assert_allclose(fit.coef[::6], peer.T, atol=1e-5)  # the square root of the peer's gap
 
 
+@pytest.mark.slow
 def test_a_set_that_may_not_grow_leaves_the_rest_to_newton(monkeypatch):
     X, y = made(30, 150)
     monkeypatch.setattr(_together, "LARGEST", 10)

@@ -132,6 +132,7 @@ def test_without_a_cache_folder_it_says_so_and_goes_on(capsys, monkeypatch, tmp_
     assert "going on without" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_text_labels_are_coded_and_the_mapping_printed(capsys, tmp_path):
     X = RNG.standard_normal(ROWS)
     kind = np.where(X + 0.5 * RNG.standard_normal(ROWS) > 0, "yes", "no")

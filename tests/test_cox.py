@@ -105,6 +105,7 @@ def test_the_least_is_approached(x64, ties):
     assert float(loss.least(eta, Y, WEIGHTS)) == pytest.approx(defined(eta, Y, WEIGHTS, ties) / WEIGHTS.sum(), rel=1e-7)
 
 
+@pytest.mark.slow
 def test_a_path_is_certified_without_an_intercept():
     """The gradient of the definition at the answer is the penalty's."""
     fit = jaxreg.path(X, Y, jaxreg.L2(), loss=losses.Cox(), lams=[3.0, 0.1], sample_weight=WEIGHTS)

@@ -200,6 +200,7 @@ def test_nearly_equal_columns():
     assert not small.converged[-1]
 
 
+@pytest.mark.slow
 def test_float32_says_what_it_reached():
     X, y = (x.astype(np.float32) for x in made(80, 12))
     fit = jaxreg.path(X, y, jaxreg.L1())
@@ -323,6 +324,7 @@ def test_changing_lambda_or_data_does_not_compile_anew():
 # --- folds --------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")
 def test_folds_are_the_paths_of_their_rows():
     X, y = made(60, 7)

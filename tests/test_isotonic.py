@@ -41,6 +41,7 @@ def test_a_fence_separates(x64):
     np.testing.assert_allclose(decreasing(jnp.asarray(v), jnp.asarray(fence)), np.concatenate(parts), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_derivatives_are_means_over_pools(x64):
     """Against central differences, which are exact but for rounding where the pools stay: 1e-16/1e-6."""
     v, u = jnp.asarray(draws("noise", 50)), jnp.asarray(draws("walk", 50))

@@ -50,7 +50,7 @@ SLOW = [pytest.param(loss, marks=pytest.mark.slow) for loss in LOSSES[2:]]  # th
 
 
 @pytest.mark.parametrize("loss", [*LOSSES[:2], *SLOW], ids=lambda loss: type(loss).__name__)
-@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("option", [o if o in ("plain", "weights") else pytest.param(o, marks=pytest.mark.slow) for o in OPTIONS])
 def test_options_are_certified(loss, option):
     X, y = made(loss)
     if option == "duplicates":
@@ -67,6 +67,7 @@ def test_options_are_certified(loss, option):
         assert (fit.coef == lower).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("penalty", [jaxreg.L1(), jaxreg.L2(), jaxreg.L1(np.array([0.0, 0, 1, 2, 1, 1, 1, 1])) + jaxreg.L2(0.1)])
 @pytest.mark.parametrize("loss", LOSSES[:2], ids=lambda loss: type(loss).__name__)
 def test_equals_newton(monkeypatch, loss, penalty):
@@ -92,6 +93,7 @@ def test_working_sets_reach_the_same_answer(monkeypatch, option):
     assert ((joined.coef == 0) == (whole.coef == 0)).all()
 
 
+@pytest.mark.slow
 def test_more_features_than_rows(monkeypatch):
     X, y = made(losses.Logistic(), 40, 300)
     fit = jaxreg.path(X, y, jaxreg.L1(), loss=losses.Logistic(), lams=15)
@@ -114,6 +116,7 @@ def test_targets_are_fitted_apart():
         np.testing.assert_allclose(together.intercept[:, t], alone.intercept, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targets", [1, 2])
 @pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")
 def test_folds_are_the_paths_of_their_rows(targets):
@@ -128,6 +131,7 @@ def test_folds_are_the_paths_of_their_rows(targets):
         np.testing.assert_allclose(cv.fold_coef[k], alone.coef, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_float32_says_what_it_reached():
     X, y = made(losses.Logistic(), 100, 12)
     fit = jaxreg.path(X.astype(np.float32), y.astype(np.float32), jaxreg.L1(), loss=losses.Logistic(), lams=20)
@@ -137,6 +141,7 @@ def test_float32_says_what_it_reached():
     np.testing.assert_allclose(fit.coef, exact.coef, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_path_stops_at_max_nonzeros():
     X, y = made(losses.Logistic(), 60, 40)
     whole = jaxreg.path(X, y, jaxreg.L1(), loss=losses.Logistic(), lams=60)

@@ -33,6 +33,7 @@ def prox():
     return jax.jit(lambda w, step, p: p.prox(w, step))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [0.05, 0.4, 1.0])
 def test_prox_and_value(step, prox, x64):
     """Both to 1e-13: at the prox its parts are the best decomposition, and so their price is the value there."""

@@ -97,6 +97,7 @@ def test_lasso_and_elastic_net_equal_scikit_learn(n, p, intercept, l1_ratio):
     assert fit.nonzeros[0] == 0
 
 
+@pytest.mark.slow
 def test_logistic_equals_scikit_learn():
     X, y = load_breast_cancer(return_X_y=True)
     X = (X - X.mean(0)) / X.std(0)
@@ -183,6 +184,7 @@ def test_gap_of_the_lasso_recomputed_in_numpy(diabetes):
     np.testing.assert_allclose(found.gap[0], expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [losses.SquaredError(), losses.Logistic(), losses.Multinomial()], ids=lambda loss: type(loss).__name__)
 def test_at_lambda_max_all_is_zero_and_just_below_not(loss):
     X, y = load_wine(return_X_y=True)
@@ -207,6 +209,7 @@ def test_reductions_rescale_lambda_only(diabetes):
     np.testing.assert_allclose(half.coef, total.coef, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("penalty", [jaxreg.L2(), jaxreg.L1(), jaxreg.ElasticNet()], ids=lambda p: type(p).__name__)
 def test_integer_weights_are_repeated_rows(penalty):
     X, y = made(40, 5)
@@ -229,6 +232,7 @@ def test_standardize_is_scaling_by_hand(penalty):
     assert inside.gap.max() < 1e-9
 
 
+@pytest.mark.slow
 def test_offset_shifts_the_target_of_least_squares_and_the_odds():
     X, y = made(60, 7)
     shift = np.random.default_rng(2).normal(size=60)
@@ -285,6 +289,14 @@ def test_sums_of_penalties_are_the_elastic_net():
     np.testing.assert_allclose(net.coef, written_out.coef, atol=1e-10)
 
 
+@pytest.fixture
+def keyboard():
+    """Ctrl-C as in a terminal; processes that run tests in parallel ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 INTERRUPTED = [
     (jaxreg.L1(), losses.SquaredError(), 200),
     pytest.param(jaxreg.ElasticNet(), losses.SquaredError(), 400, marks=pytest.mark.slow),
@@ -293,7 +305,7 @@ INTERRUPTED = [
 
 
 @pytest.mark.parametrize(("penalty", "loss", "p"), INTERRUPTED, ids=["homotopy", "batch", "newton"])
-def test_an_interrupted_path_keeps_what_is_done(penalty, loss, p):
+def test_an_interrupted_path_keeps_what_is_done(keyboard, penalty, loss, p):
     """The lasso of few columns is one program; a working set is not."""
     X, y = made(60, p)
 
@@ -313,7 +325,7 @@ def test_an_interrupted_path_keeps_what_is_done(penalty, loss, p):
     np.testing.assert_allclose(cut.coef, whole.coef[: len(cut.lams)], atol=1e-8)
 
 
-def test_a_second_interrupt_is_not_caught():
+def test_a_second_interrupt_is_not_caught(keyboard):
     X, y = made(60, 7)
 
     def press(done, total):
@@ -382,6 +394,7 @@ def test_ridge_is_stable_as_lambda_goes_to_zero():
 # --- hard designs -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_duplicated_and_constant_columns():
     X, y = made(60, 4)
     X = np.c_[X, X[:, 0], np.ones(60)]
@@ -471,6 +484,7 @@ def test_nonnegative_least_squares():
 # --- the result ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_result_types_follow_the_input():
     X, y = made(30, 3)
     assert isinstance(jaxreg.path(X, y, jaxreg.L1(), lams=3).coef, np.ndarray)
@@ -542,6 +556,7 @@ def test_changing_lambda_or_support_does_not_compile_anew(diabetes):
 # --- ridge from products, and from singular values where they would not do ---------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "p"), [(60, 7), (20, 35)])
 @pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")
 def test_ridge_folds_are_the_paths_of_their_rows(n, p):
@@ -555,6 +570,7 @@ def test_ridge_folds_are_the_paths_of_their_rows(n, p):
         np.testing.assert_allclose(cv.fold_errors[k], held, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_ridge_criteria_over_several_blocks_of_rows():
     """4,500 rows are three blocks, the last one reaching back; weights of zero are no rows."""
     X, y = made(4500, 3)

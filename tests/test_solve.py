@@ -94,6 +94,7 @@ def test_constraints(x64):
     np.testing.assert_allclose(outside.params, [2.0, 0.0, 0.3], atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lam", [20.0, 300.0])
 def test_derivative_with_respect_to_lambda(diabetes, lam):
     X, y = diabetes

@@ -333,10 +333,12 @@ def _complete_square(quadratics: list[Penalty], params: PyTree, step: Any) -> tu
         w = jnp.asarray(w)
         s = cast(s, w)
         a, pull = sum(x[i] for x in slopes), -sum(x[i] for x in pulls)
-        # An infinite step has a limit wherever there is curvature.
-        eased = jnp.where(a == 0, s, jnp.where(jnp.isinf(s), 1 / jnp.where(a == 0, 1, a), s / (1 + s * a)))
-        points.append(jnp.where(a == 0, w, w / (1 + s * a) + eased * pull))
-        steps.append(eased)
+        # An infinite step has a limit: wherever there is curvature the quadratics' own minimiser.
+        endless, t = jnp.isinf(s), jnp.where(jnp.isinf(s), 1, s)
+        bent = endless & (a != 0)
+        bottom = jnp.where(bent, a, 1)
+        points.append(jnp.where(endless, jnp.where(bent, pull / bottom, w), (w + t * pull) / (1 + t * a)))
+        steps.append(jnp.where(endless, jnp.where(bent, 1 / bottom, s), t / (1 + t * a)))
     return jax.tree.unflatten(treedef, points), jax.tree.unflatten(treedef, steps)
 
 
