@@ -141,6 +141,7 @@ def test_folds_are_the_paths_of_their_rows():
         np.testing.assert_allclose(cv.fold_coef[k], alone.coef, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_float32_says_what_it_reached():
     X, y = made(100, 12)
     fit = jaxreg.path(X.astype(np.float32), y.astype(np.float32), jaxreg.ElasticNet(), loss=HALF, lams=20)
@@ -166,6 +167,7 @@ def programs():
     return [getattr(_elastic, name)._cache_size() for name in names]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(60, 8), (20, 200)])
 def test_changing_lambda_or_data_does_not_compile_anew(shape):
     X, y = made(*shape)
@@ -202,6 +204,7 @@ def test_working_sets_reach_the_same_answer(monkeypatch, gram, option):
     assert ((joined.coef == 0) == (whole.coef == 0)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(40, 300), (30, 1100)])
 def test_more_features_than_rows(shape):
     X, y = made(*shape)

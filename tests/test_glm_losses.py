@@ -83,6 +83,7 @@ def test_squared_hinge_equals_the_support_vector_machine():
     np.testing.assert_array_equal(fit.predict(X, 0.5), model.predict(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [0.1, 1e-3])
 def test_quantile_is_within_its_bias_of_the_linear_program(width):
     loss = losses.Quantile("mean", level=0.3, width=width)
@@ -97,6 +98,7 @@ def test_quantile_is_within_its_bias_of_the_linear_program(width):
     assert best - 1e-9 <= ours <= best + loss.bias + 1e-9
 
 
+@pytest.mark.slow
 def test_huber_against_a_smooth_solver():
     loss, y = CASES["huber"]
     fit = jaxreg.path(X, y, jaxreg.L2(), loss=loss, lams=[0.05])

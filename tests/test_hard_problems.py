@@ -185,6 +185,7 @@ def test_a_constant_target_is_refused_unless_an_offset_moves(loss):
     assert fit.coef[-1, 0] < 0
 
 
+@pytest.mark.slow
 def test_what_unpenalised_features_explain_leaves_nothing():
     """The null model is perfect but for rounding, which must become neither λ_max nor the unit of a gap."""
     X, _ = made(40, 5)
@@ -214,6 +215,7 @@ def test_rows_of_weight_zero_are_no_rows(loss):
 OUTSIDE = [jaxreg.Simplex(), *(pytest.param(p, marks=SLOW) for p in (jaxreg.Hyperplane(np.ones(4), 1.0), jaxreg.Sphere()))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("penalty", OUTSIDE, ids=lambda p: type(p).__name__)
 def test_sets_without_zero(penalty):
     """With orthonormal columns the answer is the projection of least squares: here of (0.9, 0.4, −0.3, 0.2)."""

@@ -155,6 +155,7 @@ def test_random_problems_satisfy_the_optimality_conditions(seed):
     assert found < ROUNDING, (fit.method, fit.fallback)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(60, 7), (20, 35), (3, 12), (2, 5)])
 def test_lambdas_of_every_kind(shape):
     X, y = made(*shape)

@@ -71,6 +71,7 @@ def test_the_two_ends(x64, case):
         assert float(ours.conjugate(w)) == pytest.approx(float(other.conjugate(w)), rel=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [20, 300])
 def test_derivatives_at_size(x64, k):
     """Against central differences with a step of 1e-6; the prox is piecewise rational, so 1e-8 is truncation and rounding."""
@@ -109,6 +110,7 @@ def test_kinks_beside_k_weights(x64):
     assert float(penalty.subdiff_distance(w, -gradient + jnp.array([0.0, 0.0, 1.5]))) == pytest.approx(0.5, rel=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 2])
 def test_huge_tiny_and_odd_input(k):
     """The prox of c·v is c times that of v; float32 rounds a few times."""

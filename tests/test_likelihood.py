@@ -80,6 +80,7 @@ def test_equals_newton(monkeypatch, loss, penalty):
     np.testing.assert_allclose(fit.intercept, whole.intercept, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["plain", "weights", "positive", "unpenalised"])
 def test_working_sets_reach_the_same_answer(monkeypatch, option):
     X, y = made(losses.Logistic())
@@ -103,6 +104,7 @@ def test_more_features_than_rows(monkeypatch):
     np.testing.assert_allclose(fit.coef, whole.coef, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_targets_are_fitted_apart():
     X, first = made(losses.Poisson())
     y = np.stack([first, made(losses.Poisson(), seed=1)[1], np.flip(first)], axis=1)

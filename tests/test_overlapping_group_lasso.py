@@ -108,6 +108,7 @@ def test_copies_solve_the_same_problem(x64):
     assert 0 < np.sum(np.asarray(direct.params) == 0) < 10
 
 
+@pytest.mark.slow
 def test_extremes(prox):
     """Steps of 0 and beyond all norms; sizes whose squares leave float32; zero; NaN."""
     w = jnp.asarray(W, jnp.float32)

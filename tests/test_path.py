@@ -220,6 +220,7 @@ def test_integer_weights_are_repeated_rows(penalty):
     np.testing.assert_allclose(weighted.intercept, repeated.intercept, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("penalty", [jaxreg.L2(), jaxreg.L1()], ids=lambda p: type(p).__name__)
 def test_standardize_is_scaling_by_hand(penalty):
     X, y = made(60, 7)
@@ -353,6 +354,7 @@ def test_several_targets():
 # --- ridge's own criteria ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "p"), [(25, 4), (12, 20)])
 def test_leave_one_out_by_leaving_one_out(n, p):
     X, y = made(n, p)

@@ -147,6 +147,7 @@ def test_rows_of_a_working_set_are_those_of_the_dense_matrix():
         np.testing.assert_allclose(one, true, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_an_elastic_net_path_is_stationary():
     X = made(40, 60)
     y = target(losses.SquaredError(), X)
