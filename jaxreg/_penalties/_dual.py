@@ -19,7 +19,7 @@ def _rest(w: Any, part: Any) -> Any:
     """``w − part``, exactly 0 where it is no more than their rounding."""
     w = jnp.asarray(w)
     rest = w - part
-    return jnp.where(jnp.abs(rest) <= 4 * jnp.finfo(rest.dtype).eps * jnp.abs(w), 0, rest).astype(w.dtype)
+    return jnp.where((rest != 0) & (jnp.abs(rest) <= 4 * jnp.finfo(rest.dtype).eps * jnp.abs(w)), 0, rest).astype(w.dtype)
 
 
 class Dual(Penalty):
