@@ -123,6 +123,10 @@ def test_intervals_with_nothing_in_common_are_not_a_number_where_traced():
     assert found(2.5).tolist() == [2.0, 2.5]
     both = Box(0.0, 1.0).on("a") + Box(2.0, 3.0).on("b")
     assert jax.tree.map(float, both.prox({"a": 7.0, "b": 7.0})) == {"a": 1.0, "b": 3.0}
+    # Beside what is no number, too.
+    beside = (Box(0.0, 1.0) + Box(0.5, 3.0)).prox({"w": jnp.array([2.0, -3.0]), "act": jnp.tanh, "count": jnp.arange(3)})
+    assert beside["w"].tolist() == [1.0, 0.5]
+    assert beside["act"] is jnp.tanh
 
 
 def test_a_sum_at_an_infinite_step():

@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 
 from .._penalties import Penalty, UnknownOperation
 from ..losses import Loss, SquaredError
+from ..losses._base import gram_of
 from ._columns import Matrix, Sparse, dense_columns, pulls
 from ._engine import Design, Setup, all_predictors, bounded
 from ._moments import SquaredSums, squared_sums
@@ -62,19 +63,11 @@ def free_columns(setup: Setup, X: Matrix, free: np.ndarray) -> Array:
     return jnp.concatenate([*ones, columns / jnp.where(size > 0, size, 1)], axis=1)
 
 
-def blocks_of(curvature: Array, vector: bool) -> Array:
-    """Curvatures as (n, T, T)."""
-    if vector:
-        return curvature
-    columns = curvature if curvature.ndim == 2 else curvature[:, None]
-    return jax.vmap(jnp.diag)(columns)
-
-
 def _blurred(loss: Loss, eta: Array, y: Array, v: Array) -> Array:
     """|H|·|η| of the loss's Hessian H: a rounding of η in units of ε, as the gradient feels it."""
     if eta.ndim == 1:
         return jnp.abs(loss.product(jnp.abs(eta)[:, None], eta, y, v))[:, 0]
-    return jnp.einsum("ist,it->is", jnp.abs(blocks_of(loss.curvature(eta, y, v), loss.vector)), jnp.abs(eta))
+    return jnp.einsum("ist,it->is", jnp.abs(loss.blocks(eta, y, v)), jnp.abs(eta))
 
 
 def _free_step(loss: Loss, A: Array, slope: Array, eta: Array, y: Array, v: Array, far: Any = 0.0) -> tuple[Array, Array]:
@@ -87,8 +80,8 @@ def _free_step(loss: Loss, A: Array, slope: Array, eta: Array, y: Array, v: Arra
         bent = loss.product(A, eta, y, v, far)
         move = jnp.linalg.pinv(A.T @ bent, hermitian=True) @ (A.T @ slope)
         return A @ move, slope - bent @ move
-    blocks = blocks_of(loss.curvature(eta, y, v, far), loss.vector)
-    hessian = jnp.einsum("iq,ist,ir->qsrt", A, blocks, A).reshape(q * columns, q * columns)
+    blocks = loss.blocks(eta, y, v, far)
+    hessian = gram_of(A, blocks)
     move = (jnp.linalg.pinv(hessian, hermitian=True) @ (A.T @ slope).ravel()).reshape(q, columns)
     change = A @ move
     return change, slope - jnp.einsum("ist,it->is", blocks, change)

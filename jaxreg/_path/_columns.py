@@ -79,6 +79,11 @@ def is_sparse(X: Any) -> bool:
     return isinstance(X, BCOO) or ("scipy.sparse" in sys.modules and sys.modules["scipy.sparse"].issparse(X))
 
 
+def refusal(why: str) -> ValueError:
+    """The error of what takes no sparse X."""
+    return ValueError(f"X is sparse: {why}. Pass X.toarray() (BCOO: X.todense()) if it fits memory")
+
+
 def entries(X: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(rows, columns, values) of a scipy.sparse matrix or BCOO, sorted by column and row, without duplicates."""
     n, p = X.shape

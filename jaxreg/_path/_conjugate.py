@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from ..losses import Loss, SquaredError
 from ._columns import SparseRows
 from ._follow import part_of
-from ._together import CHUNK
+from ._together import CHUNK, step_lengths
 
 _NEWTON, _CONJUGATE = 60, 2000  # steps at most
 _STALLED = 3  # steps without progress that end it: rounding rules
@@ -65,7 +65,7 @@ def _goals(columns: Any, lams: Float[Array, "k"], tol: Array, null_loss: Array) 
 def _minimised(loss: Loss, columns: Any, lams: Float[Array, "k"], start: Float[Array, "k size"], tol: Array, null_loss: Array) -> Array:
     rows: SparseRows = columns.rows
     y, v, bend = columns.y, columns.weights, lams[:, None] * columns.b
-    goal, eps = _goals(columns, lams, tol, null_loss), jnp.finfo(lams.dtype).eps
+    goal = _goals(columns, lams, tol, null_loss)
 
     def gradient(U: Array, eta: Array) -> Array:
         return rows.products(jax.vmap(lambda eta: loss.grad(eta, y, v))(eta)) + bend * U
@@ -80,21 +80,22 @@ def _minimised(loss: Loss, columns: Any, lams: Float[Array, "k"], start: Float[A
         inverse = 1 / jnp.where(diagonal > 0, diagonal, 1)
 
         def step(carry: tuple[Array, ...]) -> tuple[Array, ...]:
-            D, E, R, P, rho, count = carry
+            D, E, R, P, rho, going, count = carry
             PX = rows.combined(P)
             H = rows.products(c * PX) + bend * P
             bent = jnp.sum(P * H, axis=1)
-            going = (jnp.linalg.norm(R, axis=1) > aim) & (bent > 0)
+            going = going & (bent > 0)
             length = jnp.where(going, rho / jnp.where(bent > 0, bent, 1), 0)[:, None]
             D, E, R = D + length * P, E + length * PX, R - length * H
             following = jnp.where(going, jnp.sum(R * inverse * R, axis=1), rho)
             P = inverse * R + (following / jnp.where(rho > 0, rho, 1))[:, None] * P
-            return D, E, R, P, following, count + 1
+            return D, E, R, P, following, going & (jnp.linalg.norm(R, axis=1) > aim), count + 1
 
         def unfinished(carry: tuple[Array, ...]) -> Array:
-            return jnp.any(jnp.linalg.norm(carry[2], axis=1) > aim) & (carry[5] < _CONJUGATE)
+            return jnp.any(carry[5]) & (carry[6] < _CONJUGATE)
 
-        first = (jnp.zeros_like(g), jnp.zeros_like(eta), -g, -inverse * g, jnp.sum(g * inverse * g, axis=1), jnp.zeros((), int))
+        going, none = jnp.linalg.norm(g, axis=1) > aim, jnp.zeros((), int)
+        first = (jnp.zeros_like(g), jnp.zeros_like(eta), -g, -inverse * g, jnp.sum(g * inverse * g, axis=1), going, none)
         D, E, *_ = jax.lax.while_loop(unfinished, step, first)
         return D, E
 
@@ -105,16 +106,7 @@ def _minimised(loss: Loss, columns: Any, lams: Float[Array, "k"], start: Float[A
         share = 0.0 if isinstance(loss, SquaredError) else jnp.minimum(0.1, jnp.sqrt(reached / columns.unit))
         aim = jnp.where(best <= goal, jnp.inf, jnp.maximum(0.3 * goal, share * reached))
         D, E = newton(g, eta, aim)
-        before, promise = value(U, eta), jnp.sum(g * D, axis=1)
-        room = 16 * eps * jnp.abs(before)
-
-        def shorten(tried: tuple[Array, Array]) -> tuple[Array, Array]:
-            t = jnp.where(tried[1], tried[0] / 2, tried[0])
-            return t, ~(value(U + t[:, None] * D, eta + t[:, None] * E) <= before + 1e-4 * t * promise + room) & (t > 1e-8)
-
-        first = (jnp.full_like(before, 2.0), jnp.ones(before.shape, bool))  # the first step tried is a whole one
-        t = jax.lax.while_loop(lambda tried: jnp.any(tried[1]), shorten, first)[0][:, None]
-        U = U + t * D
+        U = U + step_lengths(lambda t: value(U + t * D, eta + t * E), value(U, eta), jnp.sum(g * D, axis=1)) * D
         eta = rows.combined(U) + columns.offset  # not added up: rounding would be, too
         g = gradient(U, eta)
         now = jnp.linalg.norm(g, axis=1)

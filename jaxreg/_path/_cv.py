@@ -150,7 +150,7 @@ def validated(
     fold_errors = np.asarray(errors(setup, design, *parts, fold_coef, fold_intercept, scoring))
     mean, se = mean_and_error(fold_errors, held_out.sum(axis=1), splits.repeat)
     index_min = int(np.nanargmin(mean)) if np.isfinite(mean).any() else 0
-    lost = fits.certificate.loss[1:] - np.array([_least(setup, design, jnp.asarray(v, design.X.dtype)) for v in lanes[1:]])[:, None]
+    lost = fits.certificate.loss[1:] - np.asarray(_least(setup, design, jnp.asarray(lanes[1:], design.X.dtype)))[:, None]
     endless = perfect(setup, np.asarray(fits.lams), lost, float(fits.null.unit))
     out = np.asarray if problem.as_numpy else jnp.asarray
     if not setup.intercept:
@@ -175,8 +175,8 @@ def validated(
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))
-def _least(setup: Setup, design: Design, v: Array) -> Array:
-    return setup.loss.least(design.offset, design.y, v)
+def _least(setup: Setup, design: Design, weights: Array) -> Array:
+    return jax.lax.map(lambda v: setup.loss.least(design.offset, design.y, v), weights)
 
 
 @functools.partial(jax.jit, static_argnames=("setup", "scoring"))

@@ -13,7 +13,7 @@ from .._dtypes import is_number
 from ..losses import SquaredError
 from . import _elastic, _lasso, _likelihood, _ridge, _together
 from ._certificate import Certificate, Null, certify, constant_curvature, free_columns, null_model, why_no_gap
-from ._columns import Sparse
+from ._columns import Sparse, refusal
 from ._engine import prepare, scale_of
 from ._follow import CHUNK, Progress, follow, part_of, row_space
 from ._inputs import Problem
@@ -200,7 +200,7 @@ def _check_sparse(problem: Problem, max_nonzeros: int | None) -> None:
     elif design.lower is not None and (np.asarray(found.a) == 0).sum() > _together.LARGEST:
         why = f"under bounds at most {_together.LARGEST} features may be without a part of L1"
     if why:
-        raise ValueError(f"X is sparse: {why}. Pass X.toarray() (BCOO: X.todense()) if it fits memory")
+        raise refusal(why)
 
 
 def _newton(problem: Problem, weights: np.ndarray, null: Null, lams: Any, tol: float, interest: Interest) -> tuple[Any, Any]:

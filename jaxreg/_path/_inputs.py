@@ -16,7 +16,7 @@ from .._dtypes import is_concrete, x64_scope
 from .._penalties import Penalty, UnknownOperation
 from ..losses import Loss, SquaredError
 from ._certificate import facts
-from ._columns import as_sparse, entries, is_sparse
+from ._columns import as_sparse, entries, is_sparse, refusal
 from ._engine import Design, Setup, bounded, buckets
 
 
@@ -175,7 +175,7 @@ def _numbers(x: Any, name: str) -> Any:
 def refuse_sparse(X: Any, why: str) -> None:
     """An error for what takes no sparse X."""
     if is_sparse(X):
-        raise ValueError(f"X is sparse: {why}. Pass X.toarray() (BCOO: X.todense()) if it fits memory")
+        raise refusal(why)
 
 
 def _entries(X: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

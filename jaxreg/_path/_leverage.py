@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from .._penalties import Penalty
-from ._certificate import blocks_of
+from ..losses._base import gram_of
 from ._engine import Design, Setup, bounded, predictor
 from ._scoring import mean_score
 
@@ -74,7 +74,7 @@ def leave_out(
         A = jnp.concatenate([columns, jnp.ones((n, kept), columns.dtype)], axis=1)
         on = jnp.pad(active.at[chosen].get(mode="fill", fill_value=False), ((0, kept), (0, 0)), constant_values=True)
         slope = loss.grad(eta, design.y, v).reshape(n, T)
-        B = blocks_of(loss.curvature(eta, design.y, v), loss.vector)
+        B = loss.blocks(eta, design.y, v)
         if penalty.separable:
             bend = (member.curvature(u) * _scaled(jnp.ones_like(w), scale) ** 2).reshape(p, T)
             bend = jnp.pad(bend.at[chosen].get(mode="fill", fill_value=0), ((0, kept), (0, 0)))
@@ -118,9 +118,7 @@ def _without(
 
 def _inverse(A: Array, on: Array, P: Array, B: Array) -> Array:
     """(AᵀBA + P)⁻¹ on the coordinates that are on, 0 elsewhere; the pseudo-inverse where columns are collinear, NaN where not convex."""
-    s, k = A.shape[1], B.shape[1]
-    H = jax.lax.map(lambda c: jax.vmap(lambda d: A.T @ (d[:, None] * A), in_axes=1)(c), jnp.moveaxis(B, 1, 0))
-    H = jnp.where(on[:, None] & on, H.transpose(2, 0, 3, 1).reshape(s * k, s * k) + P, 0)
+    H = jnp.where(on[:, None] & on, gram_of(A, B) + P, 0)
     diagonal = jnp.diag(H)
     root = jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1))  # to a unit diagonal, so that no column's scale matters
     G = H / root / root[:, None] + jnp.diag(jnp.where(on, 0.0, 1.0).astype(H.dtype))

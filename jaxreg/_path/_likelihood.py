@@ -327,20 +327,8 @@ def _minimised(
         carry = carry._replace(hessian=made)
         U, eta, g = carry.U, carry.eta, carry.slope
         to = target(carry, made.matrix, curvatures)
-        eta_to, before = predictors(to), value(U, eta)
-        # Sufficient decrease against the model's promise (Lee et al., eq. 2.17), with room for rounding in the values.
-        promise = jnp.sum(g * (to - U) + penalty(to) - penalty(U), axis=1)
-        room = 16 * eps * jnp.abs(before)
-
-        # What is decided is carried: worked out again for the loop's condition it could round to the other side, and never end.
-        def shorten(tried: tuple[Array, Array]) -> tuple[Array, Array]:
-            t = jnp.where(tried[1], tried[0] / 2, tried[0])
-            at = value(U + t[:, None] * (to - U), eta + t[:, None] * (eta_to - eta))
-            return t, ~(at <= before + 1e-4 * t * promise + room) & (t > 1e-8)
-
-        first = (jnp.full_like(before, 2.0), jnp.ones(before.shape, bool))  # the first step tried is a whole one
-        t = jax.lax.while_loop(lambda tried: jnp.any(tried[1]), shorten, first)[0]
-        t = t[:, None]
+        eta_to, promise = predictors(to), jnp.sum(g * (to - U) + penalty(to) - penalty(U), axis=1)
+        t = _together.step_lengths(lambda t: value(U + t * (to - U), eta + t * (eta_to - eta)), value(U, eta), promise)
         whole = t == 1  # there the target's exact zeros survive
         U, eta = jnp.where(whole, to, U + t * (to - U)), jnp.where(whole, eta_to, eta + t * (eta_to - eta))
         g = gradient(eta)

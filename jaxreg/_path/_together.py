@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -99,6 +100,19 @@ def follow(
         if told(done, coef[begin:done]):
             return coef[:done]
     return coef
+
+
+def step_lengths(at: Callable[[Array], Array], before: Float[Array, "k"], promise: Float[Array, "k"]) -> Float[Array, "k 1"]:
+    """Of each λ, 1 or what it takes of halves for ``at(lengths)`` to fall enough (Lee et al. 2014, eq. 2.17), but for rounding."""
+    room = 16 * jnp.finfo(before.dtype).eps * jnp.abs(before)
+
+    # What is decided is carried: worked out again for the loop's condition it could round to the other side, and never end.
+    def shorten(tried: tuple[Array, Array]) -> tuple[Array, Array]:
+        t = jnp.where(tried[1], tried[0] / 2, tried[0])
+        return t, ~(at(t[:, None]) <= before + 1e-4 * t * promise + room) & (t > 1e-8)
+
+    first = (jnp.full_like(before, 2.0), jnp.ones(before.shape, bool))  # the first step tried is a whole one
+    return jax.lax.while_loop(lambda tried: jnp.any(tried[1]), shorten, first)[0][:, None]
 
 
 def reported(coef: np.ndarray, told: Callable[[int, np.ndarray], bool]) -> int:

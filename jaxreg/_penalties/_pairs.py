@@ -49,10 +49,6 @@ class Pair(NamedTuple):
     def __rsub__(self, other: Any) -> Pair:
         return pair(other) - self
 
-    def each(self, move: Any) -> Pair:
-        """The same rearrangement (indexing, padding) of both."""
-        return Pair(move(self.hi), move(self.lo))
-
     def rounded(self) -> Array:
         return self.hi + self.lo
 

@@ -288,13 +288,17 @@ def _in_all(intervals: list[Penalty], point: PyTree) -> PyTree:
     """The last projection's point, if it is in the other intervals too; else they have none in common: an error, or NaN where traced."""
     if len(intervals) < 2:
         return point
+    leaves, treedef = jax.tree.flatten(point)
     for term in intervals[:-1]:
-        empty = jax.tree.map(lambda lower, upper: lower > upper, *term.subdifferential(point))
-        for w, missed in zip(jax.tree.leaves(point), jax.tree.leaves(empty), strict=True):
+        ends = map(treedef.flatten_up_to, term.subdifferential(point))
+        for i, (w, low, up) in enumerate(zip(leaves, *ends, strict=True)):
+            if not is_penalised_leaf(w):
+                continue
+            missed = low > up
             if is_concrete(missed) and bool(jnp.any(missed & ~jnp.isnan(w))):
                 raise ValueError(f"{term!r} + {intervals[-1]!r}: the intervals have no number in common, in {int(missed.sum())} entries")
-        point = jax.tree.map(lambda w, missed: jnp.where(missed, jnp.nan, w), point, empty)
-    return point
+            leaves[i] = jnp.where(missed, jnp.nan, w)
+    return jax.tree.unflatten(treedef, leaves)
 
 
 def _obstacle(first: Penalty, second: Penalty) -> str:

@@ -85,13 +85,12 @@ class Loss:
         A, eta = jnp.asarray(A), jnp.asarray(eta)
         if eta.ndim == 1:
             return A.T @ self.product(A, eta, y, sample_weight, far)
+        return gram_of(A, self.blocks(eta, y, sample_weight, far))
+
+    def blocks(self, eta: Predictor, y: Targets, sample_weight: Weights = None, far: Any = 0.0) -> Array:
+        """Each observation's second derivatives, (n, t, t) of t predictors."""
         curvature = self.curvature(eta, y, sample_weight, far)
-        if not self.vector:
-            curvature = jax.vmap(jnp.diag)(curvature)
-        # One pair of columns at a time: the whole (n, T, T, p) product would not fit memory for many classes.
-        rows = jax.lax.map(lambda c: jax.vmap(lambda d: A.T @ (d[:, None] * A), in_axes=1)(c), jnp.moveaxis(curvature, 1, 0))
-        blocks = rows.transpose(2, 0, 3, 1)  # (s, t, j, k) -> (j, s, k, t)
-        return blocks.reshape(A.shape[1] * eta.shape[1], -1)
+        return curvature if self.vector else jax.vmap(jnp.diag)(curvature.reshape(curvature.shape[0], -1))
 
     def conjugate(self, dual: Predictor, y: Targets, sample_weight: Weights = None) -> Scalar:
         """``sup_η ⟨dual, η⟩ − loss(η)``; observations of weight 0 take dual 0."""
@@ -185,6 +184,13 @@ class Loss:
     def formula(self) -> str:
         """The data term as a reader would write it."""
         raise TypeError(f"{type(self).__name__} defines no formula")
+
+
+def gram_of(A: Array, blocks: Array) -> Array:
+    """``Σᵢ aᵢaᵢᵀ ⊗ Bᵢ``, (q·t, q·t), of columns (n, q) and blocks (n, t, t)."""
+    # One pair of columns at a time: the whole (n, t, t, q) product would not fit memory for many classes.
+    rows = jax.lax.map(lambda c: jax.vmap(lambda d: A.T @ (d[:, None] * A), in_axes=1)(c), jnp.moveaxis(blocks, 1, 0))
+    return rows.transpose(2, 0, 3, 1).reshape(A.shape[1] * blocks.shape[1], -1)  # (s, t, j, k) -> (j, s, k, t)
 
 
 def check_classes(y: Any, name: str, most: int | None = None) -> int:
