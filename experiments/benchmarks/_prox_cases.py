@@ -37,6 +37,10 @@ def rows_of_ten(n: int) -> tuple[int, ...]:
     return (n // 10, 10)
 
 
+def rows_of_three(n: int) -> tuple[int, ...]:
+    return (n // 3, 3)
+
+
 def square(n: int) -> tuple[int, ...]:
     return (math.isqrt(n), math.isqrt(n))
 
@@ -118,6 +122,8 @@ SINGLE = [
     Case("LTwoThirds", of(0.6), lambda n, lam: jaxreg.LTwoThirds(lam), literature.l_two_thirds),
     Case("CappedL1", of(0.5, 0.8), lambda n, lam, cap: jaxreg.CappedL1(lam, cap), literature.capped_l1),
     Case("LogSum", of(0.5, 0.6), lambda n, lam, eps: jaxreg.LogSum(lam, eps), literature.log_sum),
+    Case("Geman", of(0.5, 0.6), lambda n, lam, eps: jaxreg.Geman(lam, eps), literature.geman),
+    Case("ETP", of(0.5, 1.5), lambda n, lam, gamma: jaxreg.ETP(lam, gamma), literature.etp),
     Case("MCP", of(0.6, 1.8), lambda n, lam, gamma: jaxreg.MCP(lam, gamma), literature.firm),
     Case("SCAD", of(0.5, 2.8), lambda n, lam, a: jaxreg.SCAD(lam, a), literature.scad),
     Case(
@@ -162,6 +168,9 @@ VECTORS = [
         literature.slope,
     ),
     Case("KSupport", of(0.7), lambda n, lam: jaxreg.KSupport(lam, k=n // 10), lambda x, lam: literature.k_support(x, lam, x.size // 10)),
+    Case(
+        "SumLargest", of(0.7), lambda n, lam: jaxreg.SumLargest(lam, k=n // 10), lambda x, lam: literature.sum_largest(x, lam, x.size // 10)
+    ),
     Case("L1MinusL2", of(0.7), lambda n, lam: jaxreg.L1MinusL2(lam), literature.l1_minus_l2, scico=scico.l1_minus_l2),
     Case(
         "GroupLasso, tens",
@@ -194,6 +203,12 @@ VECTORS = [
         of(1.2, 2.8),
         lambda n, lam, a: jaxreg.GroupSCAD(lam, tens(n), a, np.ones(n // 10)),
         literature.in_tens(literature.of_norms(literature.scad)),
+    ),
+    Case(
+        "GroupLHalf, tens",
+        of(3.0),
+        lambda n, lam: jaxreg.GroupLHalf(lam, tens(n), np.ones(n // 10)),
+        literature.in_tens(literature.of_norms(literature.l_half)),
     ),
 ]
 
@@ -253,6 +268,7 @@ SETS = [
     Case(
         "Box", of(-0.5, 0.8), lambda n, a, b: jaxreg.Box(a, b), lambda x, a, b: np.clip(x, a, b), _projection("projection_box", pair=True)
     ),
+    Case("Binary", of(-1.0, 0.8), lambda n, a, b: jaxreg.Binary(a, b), lambda x, a, b: np.where(x - a <= b - x, a, b)),
     Case("LInfBall", of(0.7), lambda n, r: jaxreg.LInfBall(r), lambda x, r: np.clip(x, -r, r), _projection("projection_linf_ball")),
     Case("Simplex", lambda n: (0.1 * n,), lambda n, r: jaxreg.Simplex(r), literature.simplex, _projection("projection_simplex")),
     Case("L1Ball", lambda n: (0.3 * n,), lambda n, r: jaxreg.L1Ball(r), literature.l1_ball, _projection("projection_l1_ball")),
@@ -270,6 +286,13 @@ SETS = [
         lambda n, r: jaxreg.MaxNorm(r),
         lambda x, r: x * np.minimum(1, r / np.sqrt(np.sum(x**2, axis=0))),
         shape=square,
+    ),
+    Case(
+        "MinMaxNorm, rows of 10",
+        of(2.5, 3.5),
+        lambda n, a, b: jaxreg.MinMaxNorm(a, b, axis=1),
+        lambda x, a, b: x * (np.clip(literature.length(x), a, b) / literature.length(x)),
+        shape=rows_of_ten,
     ),
     Case(
         "Sphere",
@@ -294,6 +317,12 @@ SETS = [
         _projection("projection_halfspace", pair=True),
     ),
     Case(
+        "Hyperslab",
+        lambda n: (draw(n), 0.1 * n, 0.2 * n),
+        lambda n, a, lower, upper: jaxreg.Hyperslab(a, lower, upper),
+        literature.hyperslab,
+    ),
+    Case(
         "AffineSet, 10 equations",
         lambda n: (draw(10, n), 0.1 * n * np.ones(10)),
         lambda n, a, b: jaxreg.AffineSet(a, b),
@@ -302,8 +331,17 @@ SETS = [
     ),
     Case("SparseBall", of(), lambda n: jaxreg.SparseBall(n // 10), lambda x: literature.sparse_ball(x, x.size // 10)),
     Case("SecondOrderCone", of(), lambda n: jaxreg.SecondOrderCone(), literature.second_order_cone),
+    Case("RotatedSecondOrderCone", of(), lambda n: jaxreg.RotatedSecondOrderCone(), literature.rotated_second_order_cone),
+    Case("ExponentialCone, rows of 3", of(), lambda n: jaxreg.ExponentialCone(axis=1), literature.exponential_cone, shape=rows_of_three),
     Case("PSDCone", of(), lambda n: jaxreg.PSDCone(), literature.psd_cone, shape=square),
     Case("Stiefel", of(), lambda n: jaxreg.Stiefel(), literature.of_singular_values(np.ones_like), shape=square),
+    Case(
+        "NuclearBall",
+        lambda n: (0.3 * math.isqrt(n) ** 1.5,),
+        lambda n, r: jaxreg.NuclearBall(r),
+        literature.of_singular_values(literature.l1_ball),
+        shape=square,
+    ),
     Case(
         "RankBall",
         of(),
@@ -315,12 +353,7 @@ SETS = [
 
 CASES = SINGLE + VECTORS + STRUCTURED + SETS
 
-_LATE = "no case has been written yet; none of the peers here has it"
 UNTIMED = {
-    **dict.fromkeys(
-        ("Geman", "ETP", "GroupLHalf", "SumLargest", "Binary", "Hyperslab", "NuclearBall", "MinMaxNorm", "RotatedSecondOrderCone"), _LATE
-    ),
-    "ExponentialCone": _LATE,
     "Zero": "it returns its argument",
     "OverlappingGroupLasso": "one dense equation of all groups a step, O(G³ + G·n): it is for hundreds of groups",
 }

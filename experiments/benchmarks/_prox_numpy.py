@@ -71,6 +71,30 @@ def log_sum(x: Vec, lam: float, eps: float) -> Vec:
     return np.sign(x) * np.where((root - m) ** 2 / 2 + lam * np.log(1 + root / eps) < m**2 / 2, root, 0)
 
 
+def _or_zero(m: Vec, found: Vec, price: Vec) -> Vec:
+    """The stationary point found, where it beats zero."""
+    return np.where((found > 0) & ((found - m) ** 2 / 2 + price < m**2 / 2), found, 0)
+
+
+def geman(x: Vec, lam: float, eps: float) -> Vec:
+    """The largest root of ``(z − m)(z + eps)² + lam·eps``, by Viète's cosine, where it beats zero."""
+    m = np.abs(x)
+    share = np.minimum(lam * eps / (m + eps) ** 3, 4 / 27)
+    root = (m + eps) * (1 + 2 * np.cos(np.arccos(1 - 13.5 * share) / 3)) / 3 - eps
+    return np.sign(x) * _or_zero(m, np.maximum(root, 0), lam * np.maximum(root, 0) / (np.maximum(root, 0) + eps))
+
+
+def etp(x: Vec, lam: float, gamma: float) -> Vec:
+    """``m + W₀(−γ·s·exp(−γm))/γ`` with the slope s at zero: Lambert's function from SciPy; where it is real and beats zero."""
+    from scipy.special import lambertw
+
+    m, whole = np.abs(x), -np.expm1(-gamma)
+    inside = -(gamma**2) * lam / whole * np.exp(-gamma * m)
+    root = np.maximum(m + lambertw(np.maximum(inside, -1 / np.e)).real.astype(x.dtype) / gamma, 0)
+    root = np.where(inside > -1 / np.e, root, 0)
+    return np.sign(x) * _or_zero(m, root, lam * -np.expm1(-gamma * root) / whole)
+
+
 def firm(x: Vec, lam: float, gamma: float) -> Vec:
     """MCP for gamma > 1: Zhang 2010, the univariate solution."""
     return np.where(np.abs(x) <= gamma * lam, soft(x, lam) / (1 - 1 / gamma), x)
@@ -132,6 +156,16 @@ def k_support(x: Vec, lam: float, k: int) -> Vec:
     shares = np.concatenate([[0], np.cumsum(slopes[:-1] * np.diff(knots))])
     theta = np.clip(m * np.interp(k, shares, knots) - lam, 0, 1).astype(x.dtype)
     return theta * x / (theta + lam)
+
+
+def sum_largest(x: Vec, lam: float, k: int) -> Vec:
+    """Moreau: less the projection onto ``0 <= u <= lam, Σu = k·lam``, whose shift is a piecewise linear equation by its knots."""
+    wide = x.astype(np.float64)
+    knots = np.concatenate([wide, wide - lam])
+    order = np.argsort(-knots)
+    knots, counts = knots[order], np.cumsum(np.repeat([1.0, -1.0], x.size)[order])
+    shares = np.concatenate([[0], np.cumsum(counts[:-1] * -np.diff(knots))])
+    return (wide - np.clip(wide - np.interp(k * lam, shares, knots), 0, lam)).astype(x.dtype)
 
 
 def l1_minus_l2(x: Vec, lam: float) -> Vec:
@@ -229,6 +263,11 @@ def affine_set(x: Vec, matrix: Vec, offset: Vec) -> Vec:
     return x - matrix.T @ np.linalg.solve(matrix @ matrix.T, matrix @ x - offset)
 
 
+def hyperslab(x: Vec, normal: Vec, lower: float, upper: float) -> Vec:
+    along = normal @ x
+    return x - (along - np.clip(along, lower, upper)) / (normal @ normal) * normal
+
+
 def tikhonov(x: Vec, lam: float, matrix: Vec) -> Vec:
     """Woodbury: ``(I + 2λAᵀA)⁻¹``."""
     return x - matrix.T @ np.linalg.solve(np.eye(len(matrix), dtype=x.dtype) / (2 * lam) + matrix @ matrix.T, matrix @ x)
@@ -249,3 +288,38 @@ def second_order_cone(x: Vec) -> Vec:
     if size <= -x[0]:
         return np.zeros_like(x)
     return (x[0] + size) / 2 * np.concatenate([np.ones_like(x[:1]), x[1:] / size])
+
+
+def rotated_second_order_cone(x: Vec) -> Vec:
+    """The other cone, turned by 45° in the first two numbers."""
+
+    def turn(v: Vec) -> Vec:
+        return np.concatenate([np.stack([v[0] + v[1], v[0] - v[1]]) / x.dtype.type(2**0.5), v[2:]])
+
+    return turn(second_order_cone(turn(x)))
+
+
+def exponential_cone(x: Vec) -> Vec:
+    """Friberg 2023, of each row: x is ``p·(ρ, 1, e^ρ) + d·(1, 1 − ρ, −e^−ρ)`` with p, d > 0, and ρ is found by halving.
+
+    Inside the cone nothing moves, in its polar all is 0, and where ``x₁, x₂ <= 0`` the face ``w₂ = 0`` is nearest.
+    """
+    a, b, c = x.astype(np.float64).T
+    with np.errstate(all="ignore"):  # of rows whose answer is another's
+        inside = np.where(b > 0, b * np.exp(a / b) <= c, (b == 0) & (a <= 0) & (c >= 0))
+        polar = np.where(a > 0, a * np.exp(b / a - 1) <= -c, (a == 0) & (b <= 0) & (c <= 0))
+        low, high = np.where(a > 0, 1 - b / a, -500.0), np.where(b > 0, a / b, 500.0)
+
+        def parts(rho: Vec) -> tuple[Vec, Vec]:
+            return ((rho - 1) * a + b) / (rho**2 - rho + 1), (a - rho * b) / (rho**2 - rho + 1)
+
+        for _ in range(64):
+            rho = (low + high) / 2
+            p, d = parts(rho)
+            below = p * np.exp(rho) - d * np.exp(-rho) < c
+            low, high = np.where(below, rho, low), np.where(below, high, rho)
+        p, _ = parts(high)
+        on_ray = p[:, None] * np.stack([high, np.ones_like(high), np.exp(high)], 1)
+    face = np.stack([a, np.zeros_like(b), np.maximum(c, 0)], 1)
+    answer = np.where(((a <= 0) & (b <= 0))[:, None], face, on_ray)
+    return np.where(inside[:, None], x, np.where(polar[:, None], 0, answer)).astype(x.dtype)
