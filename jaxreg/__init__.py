@@ -48,6 +48,7 @@ from ._penalties import AffineSet as AffineSet
 from ._penalties import AsymmetricL1 as AsymmetricL1
 from ._penalties import Binary as Binary
 from ._penalties import Box as Box
+from ._penalties import BoxSection as BoxSection
 from ._penalties import CappedL1 as CappedL1
 from ._penalties import CappedL2 as CappedL2
 from ._penalties import CubeNorm as CubeNorm

@@ -82,8 +82,8 @@ def test_every_peer_agrees(case):
     """Singular values reach 2√20 and sums of 400 numbers lose a digit.
 
     jaxopt's affine set is iterative: it stops at a residual of 1e-5 of the right side, whose length is 128 here, and the inverse of its
-    system has norm 1.
+    system has norm 1. So is its box section, which halves until the equation holds to 1e-5.
     """
     row = prox.row(case, 400, "float64", 3, 0.0)
     for name, peer in row.peers.items():
-        assert peer is None or peer.difference <= (2e-3 if name == "jaxopt" and class_name(case) == "AffineSet" else 1e-12)
+        assert peer is None or peer.difference <= (2e-3 if name == "jaxopt" and class_name(case) in ("AffineSet", "BoxSection") else 1e-12)

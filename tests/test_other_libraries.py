@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 
 import jaxreg
 from jaxreg import L1, L2Ball
@@ -20,7 +20,7 @@ ARGUMENTS = {
     "kappa": 0.5, "value": 1.3, "scale": 0.8, "strength": 0.9, "radius": 1.1, "k": 2, "l1": 0.2, "l2": 0.3, "l1_ratio": 0.4, "l2_axis": 0,
     "p": 0.25,
     "lower": -0.5, "upper": 0.8, "min_value": 0.6, "max_value": 1.3, "weights": np.array([0.5, 1.5]), "groups": [0, 0, 1],
-    "f": L1(0.7), "C": L2Ball(1.1), "Q": Q, "M": M, "W": W,
+    "w": V + 0.2, "c": 0.7, "f": L1(0.7), "C": L2Ball(1.1), "Q": Q, "M": M, "W": W,
 }  # fmt: skip
 
 
@@ -48,6 +48,13 @@ def huber(m, delta):
 
 def beyond_ball(w, radius=1.1):
     return max(np.linalg.norm(w) - radius, 0.0)
+
+
+def section(v):
+    """The multiplier by bracketing."""
+    normal = V + 0.2
+    inside = lambda tau: np.clip(v - tau * normal, -0.5, 0.8)  # noqa: E731
+    return inside(brentq(lambda tau: normal @ inside(tau) - 0.7, -10, 10, xtol=1e-15))
 
 
 def onto_surface(surface, start):
@@ -111,6 +118,8 @@ PROJECTIONS = {
     "projection_l2_sphere(x, value)": (V, lambda v: 1.3 * v / np.linalg.norm(v)),
     "PositiveConstraint()": (V, lambda v: np.maximum(v, 0)),
     "IndicatorBox(alpha)": (V, lambda v: np.clip(v, 0, 0.7)),
+    "projection_box_section(x, (lower, upper, w, c))": (V, section),
+    "HyperPlaneBoxProj(w, c, lower, upper)": (V, section),
     "IndZero()": (V, lambda v: 0 * v),
     "IndPoint(p)": (V, lambda v: 0 * v + 0.25),
     "IndNonpositive()": (V, lambda v: np.minimum(v, 0)),

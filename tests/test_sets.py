@@ -14,6 +14,7 @@ from jaxreg import (
     AffineSet,
     Binary,
     Box,
+    BoxSection,
     ExponentialCone,
     HalfSpace,
     Hyperplane,
@@ -128,6 +129,12 @@ def slab(v):
     return half_space(half_space(v, NORMAL, -0.4), -NORMAL, 1.3)
 
 
+def section(v):
+    """KKT: z = clip(v − μ·normal), and the equation."""
+    inside = lambda mu: np.clip(v - mu * NORMAL, -0.9, 1.2)  # noqa: E731
+    return inside(root(lambda mu: NORMAL @ inside(mu) + 0.4, -1e8, 1e8))
+
+
 TURN = np.eye(N)
 TURN[:2, :2] = np.array([[1, 1], [1, -1]]) / np.sqrt(2)
 
@@ -144,6 +151,7 @@ SETS = {
     "sparse": (SparseBall(5), lambda v: sparse(v, 5), 0),
     "cone": (SecondOrderCone(), cone, 1e-7),
     "hyperslab": (Hyperslab(NORMAL, -1.3, -0.4), slab, 1e-13),
+    "section": (BoxSection(NORMAL, -0.4, -0.9, 1.2), section, 1e-13),
     "rotated-cone": (RotatedSecondOrderCone(), lambda v: TURN @ cone(TURN @ v), 1e-7),
 }
 # Whose projection is made of another's.
@@ -449,6 +457,10 @@ def test_least_squares_on_the_simplex(x64):
         (lambda: Sphere().conjugate(jnp.ones(2)), UnknownOperation, "conjugate of Sphere"),
         (lambda: Hyperslab([1.0, 1.0], 1.0, 0.0), ValueError, "Hyperslab: lower must not exceed upper"),
         (lambda: Hyperslab([1.0, 1.0], -np.inf, 0.0), ValueError, "Hyperslab: lower must be finite"),
+        (lambda: BoxSection([1.0, 1.0], 0.0, 1.0, 0.0), ValueError, "BoxSection: lower must not exceed upper"),
+        (lambda: BoxSection([1.0, 1.0], 0.0, 0.0, np.inf), ValueError, "BoxSection: upper must be finite"),
+        (lambda: BoxSection([1.0, 1.0], 3.0), ValueError, "offset is 3, but .* lies between -2 and 2"),
+        (lambda: BoxSection([1.0, 1.0], 0.0, [0.0, 0.0, 0.0]), ValueError, "lower must be one number, or one for each of the 2"),
         (lambda: MinMaxNorm(2.0, 1.0), ValueError, "MinMaxNorm: lower must not exceed upper"),
         (lambda: MinMaxNorm(-1.0, 1.0), ValueError, "MinMaxNorm: lower must be finite and >= 0"),
         (lambda: Binary(1.0, 0.0), ValueError, "Binary: lower must not exceed upper"),
@@ -498,6 +510,22 @@ def test_infinity_is_in_no_set():
     ):
         assert float(p(w)) == float(p(-w)) == np.inf
     assert float(jaxreg.Simplex(1.0)(jnp.array([1e38, 3e38, -2.0], jnp.float32))) == np.inf
+
+
+def test_a_section_that_misses_its_box_is_nan_where_traced():
+    w = jnp.array([0.3, -0.2])
+    found = jax.jit(lambda offset: BoxSection([1.0, 1.0], offset, -1.0, 1.0).prox(w))
+    assert np.isnan(found(2.5)).all()
+    np.testing.assert_allclose(found(2.0), [1.0, 1.0])
+
+
+def test_rotated_cone_at_the_end_of_the_numbers():
+    """w₁ + w₂ overflows, the answer does not: it is that of the same vector in other units."""
+    w = np.array([3e38, 1e38, -3.3e38, 1e38], np.float32)
+    found = RotatedSecondOrderCone().prox(jnp.asarray(w))
+    small = RotatedSecondOrderCone().prox(jnp.asarray(w / np.float32(2**100)))
+    np.testing.assert_allclose(found, np.asarray(small) * np.float32(2**100), rtol=1e-6)
+    assert not np.array_equal(found, w)
 
 
 @pytest.mark.slow

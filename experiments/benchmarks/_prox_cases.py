@@ -323,6 +323,13 @@ SETS = [
         literature.hyperslab,
     ),
     Case(
+        "BoxSection",
+        lambda n: (draw(n), 0.1 * n, -0.7, 0.8),
+        lambda n, a, b, lower, upper: jaxreg.BoxSection(a, b, lower, upper),
+        literature.box_section,
+        projection and (lambda x, a, b, lower, upper: projection.projection_box_section(x, (lower, upper, a, b), check_feasible=False)),
+    ),
+    Case(
         "AffineSet, 10 equations",
         lambda n: (draw(10, n), 0.1 * n * np.ones(10)),
         lambda n, a, b: jaxreg.AffineSet(a, b),

@@ -268,6 +268,19 @@ def hyperslab(x: Vec, normal: Vec, lower: float, upper: float) -> Vec:
     return x - (along - np.clip(along, lower, upper)) / (normal @ normal) * normal
 
 
+def box_section(x: Vec, normal: Vec, offset: float, lower: float, upper: float) -> Vec:
+    """Kiwiel 2008: the multiplier by its breakpoints, in the order of which the equation is piecewise linear."""
+    v, a = x.astype(np.float64), normal.astype(np.float64)
+    ends = np.stack([(v - lower) / a, (v - upper) / a])
+    knots = np.concatenate([ends.min(0), ends.max(0)])
+    order = np.argsort(knots)
+    knots, slopes = knots[order], np.cumsum(np.concatenate([-(a**2), a**2])[order])
+    first = a @ np.where(a > 0, upper, lower)
+    values = first + np.concatenate([[0], np.cumsum(slopes[:-1] * np.diff(knots))])
+    tau = np.interp(-offset, -values, knots)
+    return np.clip(v - tau * a, lower, upper).astype(x.dtype)
+
+
 def tikhonov(x: Vec, lam: float, matrix: Vec) -> Vec:
     """Woodbury: ``(I + 2λAᵀA)⁻¹``."""
     return x - matrix.T @ np.linalg.solve(np.eye(len(matrix), dtype=x.dtype) / (2 * lam) + matrix @ matrix.T, matrix @ x)

@@ -8,6 +8,7 @@ from .._penalties import (
     AffineSet,
     Binary,
     Box,
+    BoxSection,
     ExponentialCone,
     HalfSpace,
     Hyperplane,
@@ -64,6 +65,18 @@ def _exponential(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """``y·exp(x/y)`` for y > 0 and, its limit for x < 0, 0 at y = 0; finite."""
     positive = y > 0
     return np.where(positive, y * np.exp(np.minimum(x / np.where(positive, y, 1), 300)), np.maximum(x, 0) * np.exp(300))
+
+
+def _section(t: np.ndarray, normal: list[float], offset: float, lower: float, upper: list[float]) -> np.ndarray:
+    """One number after the other, each by a wave between the ends that leave the others a way to meet the equation."""
+    ends = np.sort([[a * lower, a * most] for a, most in zip(normal, upper, strict=True)])
+    shares, missing = [], np.full(t.shape[:-1], offset)
+    for i, (low, high) in enumerate(ends):
+        low = np.maximum(low, missing - ends[i + 1 :, 1].sum())
+        high = np.minimum(high, missing - ends[i + 1 :, 0].sum())
+        shares.append((low + high) / 2 + (high - low) / 2 * np.sin(t[..., i]))
+        missing = missing - shares[-1]
+    return np.stack(shares, -1) / normal
 
 
 def _turn_or_flip(u: np.ndarray, sign: np.ndarray) -> np.ndarray:
@@ -182,6 +195,12 @@ def sets() -> list[Entry]:
             lambda w: (lambda p: np.maximum(np.maximum(p - 0.7, -0.4 - p), 0))(w @ [1.0, -2.0, 0.5, 1.5]),
             sample=lambda t: np.concatenate([0.15 + 0.55 * np.sin(t[..., :1]) - t[..., 1:] @ [[-2.0], [0.5], [1.5]], t[..., 1:]], -1),
             small=Hyperslab([1.0, -2.0], -0.4, 0.7),
+        ),
+        Entry(
+            BoxSection([1.0, -2.0, 0.5, 1.5], 0.7, -0.8, [0.9, 1.0, 0.7, 0.6]),
+            lambda w: np.abs(w @ [1.0, -2.0, 0.5, 1.5] - 0.7) + np.maximum(np.maximum(-0.8 - w, w - [0.9, 1.0, 0.7, 0.6]), 0).sum(-1),
+            sample=lambda t: _section(t, [1.0, -2.0, 0.5, 1.5], 0.7, -0.8, [0.9, 1.0, 0.7, 0.6]),
+            small=BoxSection([1.0, -2.0], 0.7, -0.8, 1.5),
         ),
         Entry(
             AffineSet([[1.0, -2.0, 0.5, 0.0], [0.0, 1.0, 1.0, 2.0]], [0.7, -0.4]),

@@ -6,6 +6,7 @@ from ._base import Penalty as Penalty
 from ._base import UnknownOperation as UnknownOperation
 from ._base import static as static
 from ._binary import Binary as Binary
+from ._box_section import BoxSection as BoxSection
 from ._capped_l1 import CappedL1 as CappedL1
 from ._capped_l2 import CappedL2 as CappedL2
 from ._compose import Rescaled as Rescaled

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Scalar
 from . import _second_order_cone as upright
 from ._about import About
 from ._base import static
+from ._l2_norm import unit
 from ._vector import VectorSet
 
 
@@ -22,9 +23,10 @@ def turn(w: Float[Array, " n"]) -> Float[Array, " n"]:
 
 
 def project(w: Float[Array, " n"]) -> Float[Array, " n"]:
-    """Inside, w itself: two turns round."""
-    turned = turn(w)
-    return jnp.where(upright.violation(turned)[0] <= 0, w, turn(upright.project(turned)))
+    """Inside, w itself: two turns round. In units of the largest number, for a turned one is up to √2 times as large."""
+    size = unit(w)
+    turned = turn(w / size)
+    return jnp.where(upright.violation(turned)[0] <= 0, w, size * turn(upright.project(turned)))
 
 
 def violation(w: Float[Array, " n"]) -> tuple[Scalar, Scalar]:
