@@ -167,14 +167,19 @@ def certify(
     lams: Float[Array, "lams"],
     coef: Array,
     intercept: Array,
+    scaled: Array,
     gap_defined: bool,
 ) -> Certificate:
-    """Gap and stationarity residual of answers ``coef`` (lams, p[, T]) and ``intercept`` (lams, T or 0)."""
+    """Gap and stationarity residual of answers ``coef`` (lams, p[, T]) and ``intercept`` (lams, T or 0).
+
+    ``scaled`` are the coefficients of scaled columns, ``coef·scale`` but for rounding: what the penalty is asked about, since of
+    coefficients that a penalty holds level that rounding would make a violation.
+    """
     loss, y = setup.loss, design.y
     judge = functools.partial(_judge, setup, design, scale, penalty, null, gap_defined)
 
     if constant_curvature(setup):
-        return _certify_squares(setup, design, v, A, lams, coef, intercept, judge)
+        return _certify_squares(setup, design, v, A, lams, coef, intercept, scaled, judge)
 
     # The products with X of all λ together: each is one pass over X.
     eta = all_predictors(setup, design, coef, intercept)
@@ -192,16 +197,24 @@ def certify(
     pull = pulls(design.X, jnp.concatenate([slopes, nus]) if gap_defined else slopes)
 
     def one(args: tuple[Array, ...]) -> Certificate:
-        lam, w, eta, slope, change, nu, g, g_nu = args
-        g_intercept = jnp.sum(slope, axis=0) if setup.intercept else jnp.zeros((), w.dtype)
+        lam, u, eta, slope, change, nu, g, g_nu = args
+        g_intercept = jnp.sum(slope, axis=0) if setup.intercept else jnp.zeros((), u.dtype)
         dual_value = lambda t: jnp.sum(t * nu * design.offset) - loss.conjugate_bound(t, nu, eta, change, y, v)  # noqa: E731
-        return judge(lam, w, loss(eta, y, v), g, g_intercept, g_nu, dual_value)
+        return judge(lam, u, loss(eta, y, v), g, g_intercept, g_nu, dual_value)
 
-    return jax.lax.map(one, (lams, coef, eta, slopes, changes, nus, pull[: lams.size], pull[-lams.size :]))
+    return jax.lax.map(one, (lams, scaled, eta, slopes, changes, nus, pull[: lams.size], pull[-lams.size :]))
 
 
 def _certify_squares(
-    setup: Setup, design: Design, v: Array, A: Array, lams: Array, coef: Array, intercept: Array, judge: Callable[..., Certificate]
+    setup: Setup,
+    design: Design,
+    v: Array,
+    A: Array,
+    lams: Array,
+    coef: Array,
+    intercept: Array,
+    scaled: Array,
+    judge: Callable[..., Certificate],
 ) -> Certificate:
     # With the curvature 2c the same for every λ, ν = s − 2c·Am and all that is asked of it follow from sums over the rows.
     y = design.y
@@ -210,13 +223,13 @@ def _certify_squares(
     hessian, shift = A.T @ (curvature[:, None] * A), A.T @ (curvature * (y - design.offset))
     inverse = jnp.linalg.pinv(hessian, hermitian=True)
 
-    def one_of_squares(lam: Array, w: Array, sums: SquaredSums) -> Certificate:
+    def one_of_squares(lam: Array, u: Array, sums: SquaredSums) -> Certificate:
         m = inverse @ sums.slope_free
         line = m @ shift - sums.slope_target
         bend = sums.value - m @ sums.slope_free + m @ hessian @ m / 2
-        return judge(lam, w, sums.value, sums.slope, sums.slope_intercept, sums.slope - lever @ m, lambda t: t * line - t**2 * bend)
+        return judge(lam, u, sums.value, sums.slope, sums.slope_intercept, sums.slope - lever @ m, lambda t: t * line - t**2 * bend)
 
-    return jax.vmap(one_of_squares)(lams, coef, squared_sums(setup, design, v, A, coef, intercept))
+    return jax.vmap(one_of_squares)(lams, scaled, squared_sums(setup, design, v, A, coef, intercept))
 
 
 def _judge(
@@ -227,7 +240,7 @@ def _judge(
     null: Null,
     gap_defined: bool,
     lam: Array,
-    w: Array,
+    u: Array,
     value: Array,
     slope: Array,
     slope_intercept: Array,
@@ -237,10 +250,9 @@ def _judge(
     """One λ, from the gradient ``slope`` = Xᵀs, ``slope_nu`` = Xᵀν and ``dual_value(t)`` = ⟨tν, o⟩ − F*(tν)."""
     factor = scale if setup.outputs is None else scale[:, None]
     member = bounded(penalty.at(lam), design, scale, setup.outputs)
-    u = w * factor
     kkt = jnp.sqrt(member.subdiff_distance(u, slope / factor) ** 2 + jnp.sum(slope_intercept**2)) / null.size
     if not gap_defined:
-        return Certificate(jnp.full((), jnp.nan, w.dtype), kkt, value)
+        return Certificate(jnp.full((), jnp.nan, u.dtype), kkt, value)
     dual = jnp.where(member.free(u), 0.0, -slope_nu / factor)
     # Towards a bound that is finite a dual point may be as large as it likes.
     tight = dual
@@ -249,9 +261,9 @@ def _judge(
     try:
         excess = member.lambda_max(-tight)
     except UnknownOperation:  # about a reference: shrinking the dual point does not help it, and no λ was asked for
-        excess = jnp.ones((), w.dtype)
+        excess = jnp.ones((), u.dtype)
     # A little more than needed: rounding must not leave the dual point just outside.
-    shrink = (1 - 8 * jnp.finfo(w.dtype).eps) / jnp.maximum(excess, 1.0)
+    shrink = (1 - 8 * jnp.finfo(u.dtype).eps) / jnp.maximum(excess, 1.0)
 
     def bound(t: Array) -> Array:
         at = dual_value(t) - member.conjugate(t * dual)

@@ -77,7 +77,7 @@ class Fit(NamedTuple):
 
     coef: Array
     intercept: Array
-    residual: Array
+    scaled: Array  # the coefficients of scaled columns, where what is level is so to the last bit
     overflow: Array  # the support filled the working set: the answer needs a larger bucket
 
 
@@ -209,13 +209,13 @@ def advance(
         def one_lam(point: Point, lam: Array) -> tuple[Point, Fit]:
             member = bounded(penalty.at(lam), design, lane.scale, setup.outputs)
             solve = _whole if setup.bucket >= design.X.shape[1] else _working_set
-            point, reached, overflow = solve(setup, design, Z, lane, member, point, scale, scale * tol)
+            point, overflow = solve(setup, design, Z, lane, member, point, scale, scale * tol)
             factor = lane.scale if setup.outputs is None else lane.scale[:, None]
             coef = point.coef / factor
             intercept = point.intercept - jnp.atleast_1d(lane.center @ coef) if setup.intercept else point.intercept
             if setup.loss.vector and setup.intercept:
                 intercept = intercept - jnp.mean(intercept)  # symmetric: a shift of all classes changes nothing
-            return point, Fit(coef, intercept, reached / scale, overflow)
+            return point, Fit(coef, intercept, point.coef, overflow)
 
         return jax.lax.scan(one_lam, point, lams)
 
@@ -226,8 +226,8 @@ def _whole(setup: Setup, design: Design, Z: Array, lane: Lane, penalty: Penalty,
     smooth = smooth_part(setup, design, Z, lane.weights, lane.gram)
     penalised = Penalised(penalty, point.coef.shape)
     z = jnp.concatenate([point.coef.ravel(), point.intercept])
-    z, reached, _ = minimise(smooth, penalised, z, unit, tol, quadratic=isinstance(setup.loss, SquaredError))
-    return Point(*penalised.split(z)), reached, jnp.zeros((), bool)
+    z, _, _ = minimise(smooth, penalised, z, unit, tol, quadratic=isinstance(setup.loss, SquaredError))
+    return Point(*penalised.split(z)), jnp.zeros((), bool)
 
 
 def _working_set(setup: Setup, design: Design, Z: Array, lane: Lane, penalty: Penalty, point: Point, unit: Array, tol: Array):
@@ -268,8 +268,8 @@ def _working_set(setup: Setup, design: Design, Z: Array, lane: Lane, penalty: Pe
 
     start = (point, violations(point)[2], jnp.zeros((), int), jnp.zeros((), int))
     point, *_ = jax.lax.while_loop(unfinished, body, start)
-    _, needed, reached = violations(point)
-    return point, reached, (jnp.sum(needed) >= bucket) & (bucket < p)
+    _, needed, _ = violations(point)
+    return point, (jnp.sum(needed) >= bucket) & (bucket < p)
 
 
 def _take(penalty: Penalty, chosen: Array, shape: tuple[int, ...]) -> Penalty:

@@ -15,7 +15,7 @@ from . import _elastic, _lasso, _likelihood, _ridge, _together
 from ._certificate import Certificate, Null, certify, constant_curvature, free_columns, null_model, why_no_gap
 from ._columns import Sparse, refusal
 from ._engine import prepare, scale_of
-from ._follow import CHUNK, Progress, follow, part_of, row_space
+from ._follow import CHUNK, Followed, Progress, follow, part_of, row_space
 from ._inputs import Problem
 from ._interrupt import Stop, never
 from ._knots import Knots
@@ -72,25 +72,25 @@ def fit_lanes(
     slopes = _lasso.strengths(setup, design, penalty)
     no_gap = why_no_gap(setup, design, penalty) if slopes is None else None
     interest = Interest(progress, max_nonzeros, stop)
-    coef, intercept, scales, method, ridge, knots = _solve(problem, weights, null, slopes, lams, tol, interest, ids)
+    coef, intercept, scales, method, ridge, knots, scaled = _solve(problem, weights, null, slopes, lams, tol, interest, ids)
     asked, lams, fallback = len(lams), lams[: coef.shape[1]], None
 
-    def certified(which: Any, coef: Any, intercept: Any) -> Certificate:
-        answers = zip(weights[which], scales[which], coef, intercept, strict=True)
+    def certified(which: Any, coef: Any, intercept: Any, scaled: Any) -> Certificate:
+        answers = zip(weights[which], scales[which], coef, intercept, scaled, strict=True)
         parts = [_certificate(problem, A, null, lams, *lane, gap_defined=no_gap is None) for lane in answers]
         stacked: Any = [np.stack(column) for column in zip(*parts, strict=True)]
         return Certificate(*stacked)
 
     everyone = np.arange(len(weights))
-    certificate = certified(everyone, coef, intercept)
+    certificate = certified(everyone, coef, intercept, [None] * len(weights) if scaled is None else scaled)
     methods = [method] * len(weights)
     missed = ~reached(certificate, coef, tol)
     short = everyone[missed.any(axis=1)] if method in ("homotopy", "batch") and not sparse else everyone[:0]
     if len(short) and not stop():
         again = _newton(problem, weights[short], null, lams, tol, Interest())
         other = certified(short, *again)
-        better = missed[short] & (shortfall(other, again[0]) < shortfall(certificate, coef)[short])
-        for old, new in zip((coef, intercept, *certificate), (*again, *other), strict=True):
+        better = missed[short] & (shortfall(other, again.coef) < shortfall(certificate, coef)[short])
+        for old, new in zip((coef, intercept, *certificate), (*again[:2], *other), strict=True):
             spread = better.reshape(better.shape + (1,) * (old.ndim - 2))
             old[short] = np.where(spread, new, old[short])
         for lane, taken in zip(short, np.atleast_1d(better.any(axis=1)), strict=True):
@@ -140,6 +140,7 @@ class Answers(NamedTuple):
     method: str
     ridge: _ridge.Criteria | None = None
     knots: Knots | None = None
+    scaled: Any = None  # coef times scales, where the method knows it to the last bit
 
 
 def _solve(
@@ -183,7 +184,8 @@ def _solve(
         told = interest.teller(len(weights), len(lams), apart=setup.outputs is not None)
         return Answers(*_likelihood.fit(setup, design, weights, smooth, lams, null, tol, told), "batch")
     scales = np.stack([np.asarray(scale_of(setup, design, jnp.asarray(v))) for v in weights])
-    return Answers(*_newton(problem, weights, null, lams, tol, interest), scales, "newton")
+    found = _newton(problem, weights, null, lams, tol, interest)
+    return Answers(found.coef, found.intercept, scales, "newton", scaled=found.scaled)
 
 
 def _check_sparse(problem: Problem, max_nonzeros: int | None) -> None:
@@ -203,15 +205,16 @@ def _check_sparse(problem: Problem, max_nonzeros: int | None) -> None:
         raise refusal(why)
 
 
-def _newton(problem: Problem, weights: np.ndarray, null: Null, lams: Any, tol: float, interest: Interest) -> tuple[Any, Any]:
-    """(coefficients, intercepts) by the method that takes every loss and penalty."""
+def _newton(problem: Problem, weights: np.ndarray, null: Null, lams: Any, tol: float, interest: Interest) -> Followed:
+    """By the method that takes every loss and penalty."""
     squares = quadratic(problem)
     if squares is None or not _wide(problem):
         told = interest.teller(1, len(lams))
         return follow(problem, prepare(problem.setup, problem.design, jnp.asarray(weights)), null, lams, tol, told)
     reduced = row_space(problem, squares, null)
-    coef, intercept = _newton(reduced.problem, weights, reduced.null, lams, tol, interest._replace(max_nonzeros=None))
-    return reduced.original(coef), intercept
+    found = _newton(reduced.problem, weights, reduced.null, lams, tol, interest._replace(max_nonzeros=None))
+    coef = reduced.original(found.coef)
+    return Followed(coef, found.intercept, coef)
 
 
 def quadratic(problem: Problem) -> Any:
@@ -238,16 +241,18 @@ def reached(certificate: Certificate, coef: Any, tol: float) -> np.ndarray:
 
 
 def _certificate(
-    problem: Problem, A: Any, null: Null, lams: np.ndarray, v: Any, scale: Any, coef: Any, intercept: Any, gap_defined: bool
+    problem: Problem, A: Any, null: Null, lams: np.ndarray, v: Any, scale: Any, coef: Any, intercept: Any, scaled: Any, gap_defined: bool
 ) -> list[np.ndarray]:
     """One lane's certificate, in compiled chunks of λ."""
+    if scaled is None:
+        scaled = np.asarray(coef) * (scale if problem.setup.outputs is None else scale[:, None])
     # Squared error is certified in one pass over the rows for all λ of a chunk.
     wide = constant_curvature(problem.setup) and not isinstance(problem.design.X, Sparse)
     chunk = 100 if wide and len(lams) > CHUNK else CHUNK
     lane = jnp.asarray(v), jnp.asarray(scale), A, problem.penalty, null
     parts = []
     for start in range(0, len(lams), chunk):
-        part = [part_of(x, start, chunk) for x in (lams, coef, intercept)]
+        part = [part_of(x, start, chunk) for x in (lams, coef, intercept, scaled)]
         parts.append(certify(problem.setup, problem.design, *lane, *part, gap_defined=gap_defined))
     return [np.concatenate(column)[: len(lams)] for column in zip(*parts, strict=True)]
 

@@ -17,9 +17,15 @@ Progress = Callable[[int, int], None] | None
 CHUNK = 10  # λ a compiled call: short enough to show progress, long enough not to be felt
 
 
-def follow(
-    problem: Problem, lanes: Lane, null: Null, lams: Any, tol: float, told: Callable[[int, int, np.ndarray], bool]
-) -> tuple[Any, Any]:
+class Followed(NamedTuple):
+    """Of every lane at every λ: leading axes (lanes, λ)."""
+
+    coef: np.ndarray
+    intercept: np.ndarray
+    scaled: np.ndarray  # the coefficients of scaled columns
+
+
+def follow(problem: Problem, lanes: Lane, null: Null, lams: Any, tol: float, told: Callable[[int, int, np.ndarray], bool]) -> Followed:
     """The host loop over chunks of λ: grows the working set when one overflows. ``told(0, λ done, lane 0's)`` may stop it early."""
     setup, design = problem.setup, problem.design
     dtype, p = design.X.dtype, design.X.shape[1]
@@ -33,7 +39,8 @@ def follow(
     unit = null.size
     steps, wanted = _stepping_stones(np.asarray(lams), float(null.lambda_max))
     total, chunk = len(steps), CHUNK
-    coefs, intercepts, found = [], [], 0
+    parts: list[Followed] = []
+    found = 0
     for start in range(0, total, chunk):
         part = jnp.asarray(part_of(steps, start, chunk))
         moved, fit = advance(setup, design, lanes, problem.penalty, part, points, unit, aim)
@@ -42,12 +49,11 @@ def follow(
             moved, fit = advance(setup, design, lanes, problem.penalty, part, points, unit, aim)
         points = moved
         kept = np.flatnonzero(wanted[start : start + chunk])
-        coefs.append(np.asarray(fit.coef)[:, kept])
-        intercepts.append(np.asarray(fit.intercept)[:, kept])
+        parts.append(Followed(*(np.asarray(x)[:, kept] for x in (fit.coef, fit.intercept, fit.scaled))))
         found += len(kept)
-        if told(0, found, coefs[-1][0].reshape(len(kept), p * setup.columns)) and found:
+        if told(0, found, parts[-1].coef[0].reshape(len(kept), p * setup.columns)) and found:
             break
-    return np.concatenate(coefs, axis=1), np.concatenate(intercepts, axis=1)
+    return Followed(*(np.concatenate(column, axis=1) for column in zip(*parts, strict=True)))
 
 
 class RowSpace(NamedTuple):
