@@ -46,6 +46,7 @@ def least_squares(X, y, inside):
 # --- relaxed fits ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, pytest.param(np.float32, marks=pytest.mark.slow)])
 def test_refits_are_least_squares_on_the_support(data, dtype):
     X, y = with_copy(data[0]), data[1]

@@ -53,6 +53,7 @@ def test_against_coordinate_descent(x64, seed):
         assert ((column == 0) == (expected == 0)).all()
 
 
+@pytest.mark.slow
 def test_from_a_few_lams_to_all_is_the_same(x64):
     X, y = made(80, 10)
     X = (X - X.mean(0)) / np.linalg.norm(X - X.mean(0), axis=0)
@@ -88,7 +89,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("l1_ratio", [1.0, 0.5])
+@pytest.mark.parametrize("l1_ratio", [pytest.param(1.0, marks=pytest.mark.slow), 0.5])
 def test_options_are_certified(option, l1_ratio):
     X, y = made(60, 8)
     if option == "duplicates":
@@ -184,8 +185,11 @@ def test_changing_lambda_or_data_does_not_compile_anew(shape):
 @pytest.mark.parametrize(
     "option",
     [
-        *("plain", "unpenalised", "bounded"),
-        *(pytest.param(option, marks=pytest.mark.slow) for option in ("no intercept", "standardized", "weights", "offset", "positive")),
+        *("unpenalised", "bounded"),
+        *(
+            pytest.param(option, marks=pytest.mark.slow)
+            for option in ("plain", "no intercept", "standardized", "weights", "offset", "positive")
+        ),
     ],
 )
 def test_working_sets_reach_the_same_answer(monkeypatch, gram, option):
@@ -225,6 +229,7 @@ def test_a_set_that_may_not_grow_leaves_the_rest_to_newton(monkeypatch):
     assert fit.method == "newton"
 
 
+@pytest.mark.slow
 def test_a_path_stops_at_max_nonzeros():
     for shape in [(60, 20), (40, 300)]:
         X, y = made(*shape)

@@ -149,6 +149,7 @@ def test_a_dual_has_exact_zeros(x64):
     assert Box(-1.0, 0.5).dual().prox(jnp.array([-0.679, -0.323]), 0.7).tolist() == [0, 0]
 
 
+@pytest.mark.slow
 def test_numbers_whose_squares_or_sums_would_overflow():
     """The cube's prox far off is √(w/(3·step·lam)); a barrier, or a price below the smallest number, moves such numbers nowhere."""
     np.testing.assert_allclose(jaxreg.CubeNorm(1.0).prox(jnp.array([1e38], jnp.float32)), np.sqrt(1e38 / 3), rtol=1e-6)

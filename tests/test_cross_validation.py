@@ -24,7 +24,7 @@ def data():
 
 
 @pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")
-@pytest.mark.parametrize("penalty", [jaxreg.L1(), jaxreg.L2()], ids=lambda p: type(p).__name__)
+@pytest.mark.parametrize("penalty", [jaxreg.L1(), pytest.param(jaxreg.L2(), marks=pytest.mark.slow)], ids=lambda p: type(p).__name__)
 def test_every_fold_is_the_peer_fitted_on_its_training_rows(data, penalty):
     X, y = data
     ids = np.arange(60) % 4
@@ -102,6 +102,7 @@ def test_classes_are_stratified_and_scored_by_log_loss():
     assert {tuple(np.bincount(y[cv.fold_ids == k])) for k in range(3)} <= {(a, b, c) for a in (19, 20) for b in (23, 24) for c in (16,)}
 
 
+@pytest.mark.slow
 def test_sample_weights_weigh_training_and_scoring(data):
     X, y = data
     v = np.random.default_rng(1).integers(1, 4, 60)

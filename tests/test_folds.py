@@ -55,6 +55,7 @@ def ridge_errors(X, y, train, test, lam, v):
     return np.average((y - A @ w)[test] ** 2, weights=v[test])
 
 
+@pytest.mark.slow
 def test_rows_after_a_block_are_not_trained_on(data):
     X, y = data
     cv = jaxreg.cross_validate(X, y, jaxreg.L2(), lams=[20.0, 2.0], folds=Folds.in_time(60, 3, gap=1))

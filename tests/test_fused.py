@@ -81,6 +81,7 @@ def test_a_long_line_is_solved_exactly(x64, kind, lam):
     assert excess(v, z, lam) < 1e-9
 
 
+@pytest.mark.slow
 def test_levels_are_equal_numbers(x64):
     """Ties of integers: neighbours are fused to one number, and with fewer levels for more lam."""
     v = jnp.asarray(draws("ties"))
@@ -130,6 +131,7 @@ def test_fences_separate(x64):
     np.testing.assert_allclose(level(jnp.asarray(v), 0.7, jnp.asarray(fence)), np.concatenate(parts), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_both_ways_to_pass_messages_agree(x64):
     """In sequence, as on a CPU, and in parallel, as on a GPU. Sums are ordered otherwise: a few ε of lam and of the largest."""
     excess, starts = jnp.asarray(draws("noise")), jnp.asarray(np.arange(300) % 70 == 0)
@@ -137,6 +139,7 @@ def test_both_ways_to_pass_messages_agree(x64):
         np.testing.assert_allclose(_in_parallel(excess, starts, lam), _in_sequence(excess, starts, lam), atol=1e-13)
 
 
+@pytest.mark.slow
 def test_derivatives(x64):
     """Against central differences, which are exact but for rounding, 1e-16/1e-6, while no block divides."""
     v, t = jnp.asarray(draws("steps", 60)), jnp.asarray(draws("walk", 60))

@@ -30,9 +30,11 @@ CASES = {
     "quantile": (losses.Quantile("mean", level=0.3, width=0.05), HEAVY),
     "squared hinge": (losses.SquaredHinge("mean"), BINARY),
 }
-every = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in ("poisson", "quantile") else pytest.mark.slow) for name in CASES]
-)
+every = pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == "poisson" else pytest.mark.slow) for name in CASES])
+
+
+def rarely(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 # What Cox's rows do to each other takes long to compile.
@@ -58,8 +60,8 @@ def test_deviances(x64, name, power):
     ("name", "peer"),
     [
         ("poisson", lambda lam: linear_model.PoissonRegressor(alpha=2 * lam, tol=1e-12, max_iter=10_000, solver="newton-cholesky")),
-        ("gamma", lambda lam: linear_model.GammaRegressor(alpha=2 * lam, tol=1e-12, max_iter=10_000, solver="newton-cholesky")),
-        ("tweedie", lambda lam: linear_model.TweedieRegressor(alpha=2 * lam, power=1.4, link="log", tol=1e-12, max_iter=10_000)),
+        rarely("gamma", lambda lam: linear_model.GammaRegressor(alpha=2 * lam, tol=1e-12, max_iter=10_000, solver="newton-cholesky")),
+        rarely("tweedie", lambda lam: linear_model.TweedieRegressor(alpha=2 * lam, power=1.4, link="log", tol=1e-12, max_iter=10_000)),
     ],
 )
 @pytest.mark.parametrize("weights", [pytest.param(None, marks=pytest.mark.slow, id="unweighted"), pytest.param(WEIGHTS, id="weighted")])
@@ -122,6 +124,7 @@ def test_every_path_is_certified(name):
     assert -1e-9 <= fit.deviance_ratio[0] <= fit.deviance_ratio[-1] < 1
 
 
+@pytest.mark.slow
 @every
 def test_far_targets_do_not_stop_the_null_model(name):
     """A loss that is straight where the path starts has no curvature there: a majorizer's takes its place."""
@@ -159,6 +162,7 @@ def test_exposure_is_an_offset():
     np.testing.assert_allclose(one.coef, other.coef, atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["poisson", pytest.param("huber", marks=pytest.mark.slow)])
 def test_float32_says_what_it_reached(name):
     loss, y = CASES[name]

@@ -44,6 +44,7 @@ def test_default_weights_count_the_parameters_of_a_group(x64):
     assert float(penalty.subdiff_distance(params, {"w": jnp.full(4, -1.0), "b": jnp.asarray([2.0])})) == pytest.approx(2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lam", [0.0, 1.0, 1e30])
 def test_derivatives_at_a_zero_group_are_finite(lam):
     w = jnp.array([0.0, 0.0, 3.0])

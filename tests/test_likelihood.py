@@ -50,7 +50,7 @@ SLOW = [pytest.param(loss, marks=pytest.mark.slow) for loss in LOSSES[2:]]  # th
 
 
 @pytest.mark.parametrize("loss", [*LOSSES[:2], *SLOW], ids=lambda loss: type(loss).__name__)
-@pytest.mark.parametrize("option", [o if o in ("plain", "weights") else pytest.param(o, marks=pytest.mark.slow) for o in OPTIONS])
+@pytest.mark.parametrize("option", [o if o == "weights" else pytest.param(o, marks=pytest.mark.slow) for o in OPTIONS])
 def test_options_are_certified(loss, option):
     X, y = made(loss)
     if option == "duplicates":

@@ -94,6 +94,7 @@ def test_derivatives_of_prox(x64, penalty, spectrum):
         assert float(left) == pytest.approx(float(right), rel=1e-10, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_derivative_with_respect_to_lam(x64):
     W = jnp.asarray(matrix(SPECTRA["repeated"]))
     for p in NORMS.values():
@@ -214,6 +215,7 @@ def test_rank_report(x64):
     np.testing.assert_array_equal(kept, found.rank - [1, 0] if found.rank[0] == 3 else found.rank)
 
 
+@pytest.mark.slow
 def test_power_iteration_nears_the_exact_value_from_below(x64):
     """The value errs by (σ₂/σ₁)^(4k), the gradient by (σ₂/σ₁)^(2k), up to how the start leans; here σ₂/σ₁ = ½."""
     W = jnp.asarray(matrix((6, 4, [2.0, 1.0, 0.5, 0.1])))

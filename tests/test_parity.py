@@ -102,6 +102,7 @@ def sgd_runs(dtype, steps):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32])
 def test_sgd_spellings_agree_over_a_thousand_steps(x64, dtype):
     """One step rounds to within 16·p·eps of the weights (a gradient of n·p products, lr·L <= 1, a few operations); the step

@@ -69,7 +69,7 @@ def test_leave_one_out_ridge():
 
 
 @pytest.mark.parametrize(("n", "p"), [(60, 7), (20, 35)])
-@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("intercept", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_ridge_equals_scikit_learn(n, p, intercept):
     X, y = made(n, p)
     fit = jaxreg.path(X, y, jaxreg.L2(), lams=[1e-3, 1.0, 1e3], intercept=intercept)
@@ -178,7 +178,18 @@ def test_gap_of_the_lasso_recomputed_in_numpy(diabetes):
         null = null_model(problem.setup, problem.design, ones, jnp.ones(10), A, jaxreg.L1())
         b = jnp.array([[y.mean() - X.mean(0) @ wrong]])
         found = certify(
-            problem.setup, problem.design, ones, jnp.ones(10), A, jaxreg.L1(), null, jnp.array([300.0]), jnp.array([wrong]), b, True
+            problem.setup,
+            problem.design,
+            ones,
+            jnp.ones(10),
+            A,
+            jaxreg.L1(),
+            null,
+            jnp.array([300.0]),
+            jnp.array([wrong]),
+            b,
+            jnp.array([wrong]),
+            True,
         )
     assert expected > 1e-4
     np.testing.assert_allclose(found.gap[0], expected, rtol=1e-9)
@@ -249,6 +260,7 @@ def test_offset_shifts_the_target_of_least_squares_and_the_odds():
     np.testing.assert_allclose(a.intercept + 0.7, b.intercept, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_penalty_factor_scales_columns_and_zero_frees_them():
     X, y = made(60, 7)
     factor = np.array([1.0, 2.0, 0.5, 1.0, 1.0, 3.0, 1.0])
@@ -262,6 +274,7 @@ def test_penalty_factor_scales_columns_and_zero_frees_them():
     np.testing.assert_allclose([free.intercept[0], free.coef[0, 0]], alone, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_bounds_hold_and_are_optimal():
     from scipy.optimize import nnls
 
@@ -326,6 +339,7 @@ def test_an_interrupted_path_keeps_what_is_done(keyboard, penalty, loss, p):
     np.testing.assert_allclose(cut.coef, whole.coef[: len(cut.lams)], atol=1e-8)
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_is_not_caught(keyboard):
     X, y = made(60, 7)
 
@@ -340,6 +354,7 @@ def test_a_second_interrupt_is_not_caught(keyboard):
         jaxreg.path(X, counts, jaxreg.L2(), loss=losses.Poisson(), progress=lambda *_: signal.raise_signal(signal.SIGINT))
 
 
+@pytest.mark.slow
 def test_several_targets():
     X, y = made(60, 7)
     Y = np.c_[y, -2 * y + X[:, 3]]
@@ -409,6 +424,7 @@ def test_duplicated_and_constant_columns():
         np.testing.assert_allclose(fit.coef[:, 0], fit.coef[:, 4], atol=1e-8)
 
 
+@pytest.mark.slow
 def test_separable_classes_are_finite_and_flagged_only_at_zero():
     X = np.linspace(-1, 1, 20)[:, None]
     y = (X[:, 0] > 0).astype(int)
@@ -586,6 +602,7 @@ def test_ridge_criteria_over_several_blocks_of_rows():
     np.testing.assert_allclose(fit.df[0], hat.sum(), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_ridge_of_duplicated_columns_without_a_penalty_is_of_minimum_norm():
     X, y = made(40, 4)
     X = np.c_[X, X[:, 0]]

@@ -20,6 +20,7 @@ def fit(penalty, w):
     return solve(loss, penalty, w, tol=1e-11).params
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lam", "eps"), [(4.0, 0.1), (2.0, 1.0)])
 def test_descends_to_a_stationary_point(x64, lam, eps):
     """Every round lowers loss + LogSum up to the solver's tolerance; rounds contract, so forty of them stop moving."""

@@ -68,6 +68,7 @@ def test_against_a_plain_dual_solver(x64, isotropic, t):
     assert objective(z, v, t, isotropic) <= objective(expected, v, t, isotropic) * (1 + 1e-14)
 
 
+@pytest.mark.slow
 @BOTH
 def test_it_is_stationary_to_rounding(x64, isotropic):
     """The subdifferential's distance is another problem of the same kind, of the point alone."""
@@ -78,6 +79,7 @@ def test_it_is_stationary_to_rounding(x64, isotropic):
     assert float(penalty.gap(v)) <= 1e-12
 
 
+@pytest.mark.slow
 @BOTH
 def test_huge_zero_and_level(x64, isotropic):
     v = jnp.asarray(image())

@@ -28,6 +28,7 @@ def test_against_bounded_least_squares(x64, order, lam):
     np.testing.assert_allclose(TrendFilter(lam, order=order).prox(jnp.asarray(v)), dual_solution(v, lam, order), atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("order", "n", "lam"), [(1, 10_000, 0.1), (1, 10_000, 1000.0), (2, 3000, 10.0)])
 def test_a_long_line_is_stationary(x64, order, n, lam):
     """What the subdifferential leaves of z − v: 0 but for rounding, which sums of sums of n numbers magnify."""

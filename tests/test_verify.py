@@ -324,6 +324,7 @@ def test_own_penalty_shows_what_is_derived_and_what_is_not_given():
         assert row(report, name).status == "not given"
 
 
+@pytest.mark.slow
 def test_a_sum_or_placement_of_a_derived_gradient_is_derived():
     for penalty in (LogCosh(0.4) + jaxreg.L2(0.1), LogCosh(0.4).around(1.0)):
         assert row(verify.penalty(penalty), "grad vs autodiff").status == "derived"
