@@ -39,7 +39,8 @@ def residual(w: Float[Array, " n"], g: Float[Array, " n"], lam) -> Float[Array, 
     top = jnp.max(jnp.abs(w), initial=0)
     sign = jnp.sign(w)
     face = sign * onto_simplex(jnp.where(jnp.abs(w) == top, -sign * g, -jnp.inf), lam)
-    return g + jnp.where(top == 0, onto_l1_ball(-g, lam), face)
+    found = g + jnp.where(top == 0, onto_l1_ball(-g, lam), face)
+    return jnp.where(jnp.any(jnp.isnan(w)), jnp.nan, found)
 
 
 class LInf(Norm):
