@@ -23,6 +23,7 @@ _CONJUGATE = 40, 150  # steps of a solve at most: while the active set is sought
 _NEAR = 1e-4  # of the residual at zero, from where on that is so
 _ROUNDS = 60
 _STALLED = 7  # rounds without progress, each of twice as many gradient steps, that end it: rounding rules
+_SHORT = 1e-5  # of a linear system in float32, what is left of its residual
 _SHORTEST = 0.1  # of a step to the solution of a linear system
 
 
@@ -73,6 +74,9 @@ def solve(
     # G + diag(bend) is below diag(top + bend): each number has a step of its own.
     steps = 1 / (largest_eigenvalue(G) + bend)
     eps = jnp.finfo(G.dtype).eps
+    # Ways from one point to the next are computed in float32: what they lack the next one makes up, for gradients are exact.
+    short = jnp.float32
+    rough = G.astype(short)
     scale = jnp.maximum(jnp.linalg.norm(q, axis=-1), jnp.finfo(G.dtype).tiny)
 
     def prox(V: Array) -> Array:
@@ -84,43 +88,56 @@ def solve(
     def off(U: Array, UG: Array) -> Array:
         return residual(U, UG - q + bend * U, soft, low, up)
 
-    def burst(U: Array, count: Array) -> Array:
+    def burst(U: Array, slope: Array, count: Array) -> Array:
+        """Steps from U, where the gradient is ``slope``: in the way from there, of whose gradient few digits are needed."""
+
         def step(_: Any, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            U, Y, t = carry
-            new = prox(Y - steps * (Y @ G - q + bend * Y))
-            uphill = jnp.sum((Y - new) / steps * (new - U), axis=1, keepdims=True) > 0
+            D, Y, t = carry
+            new = prox(U + Y - steps * (slope + (Y.astype(short) @ rough).astype(G.dtype) + bend * Y)) - U
+            uphill = jnp.sum((Y - new) / steps * (new - D), axis=1, keepdims=True) > 0
             t = jnp.where(uphill, 1.0, t)
             following = (1 + jnp.sqrt(1 + 4 * t**2)) / 2
-            return new, jnp.where(uphill, new, new + (t - 1) / following * (new - U)), following
+            return new, jnp.where(uphill, new, new + (t - 1) / following * (new - D)), following
 
-        return jax.lax.fori_loop(0, count, step, (U, U, jnp.ones((lams.size, 1), G.dtype)))[0]
+        zero = jnp.zeros_like(U)
+        return U + jax.lax.fori_loop(0, count, step, (zero, zero, jnp.ones((lams.size, 1), G.dtype)))[0]
 
-    def newton(U: Array, UG: Array, reached: Array) -> Array:
+    def newton(U: Array, UG: Array, reached: Array, precise: Array) -> Array:
         """The way from U to the solution of the linear system on its active set."""
         free: Bool[Array, "L p"] = ((U != 0) | (soft == 0)) & (low < U) & (up > U) & (jnp.diagonal(G) + bend > 0)
         right = jnp.where(free, q - UG - bend * U - soft * jnp.sign(U), 0)
-        inverse = 1 / (1 + bend)
-        # No more digits than the active set deserves: superlinear, as in any truncated Newton method.
-        goal = jnp.sum(right**2, axis=1) * jnp.clip(reached / scale, eps, 0.1) ** 2
-
-        def step(carry: tuple[Array, Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array, Array]:
-            D, R, P, rho, count = carry
-            H = jnp.where(free, P @ G + bend * P, 0)
-            bent = jnp.sum(P * H, axis=1)
-            length = jnp.where(bent > 0, rho / jnp.where(bent > 0, bent, 1), 0)[:, None]
-            D, R = D + length * P, R - length * H
-            Z = inverse * R
-            new = jnp.sum(R * Z, axis=1)
-            return D, R, Z + jnp.where(rho > 0, new / jnp.where(rho > 0, rho, 1), 0)[:, None] * P, new, count + 1
-
+        unit = jnp.max(jnp.abs(right), axis=1, keepdims=True)
+        unit = jnp.where(unit > 0, unit, 1)
         most = jnp.where(jnp.any(reached < _NEAR * scale), _CONJUGATE[1], _CONJUGATE[0])
 
-        def unfinished(carry: tuple[Array, Array, Array, Array, Array]) -> Array:
-            return jnp.any(jnp.sum(carry[1] ** 2, axis=1) > goal) & (carry[4] < most)
+        def conjugate_gradients(G: Array) -> Array:
+            few = G.dtype
+            b, R = bend.astype(few), (right / unit).astype(few)
+            inverse = 1 / (1 + b)
+            # No more digits than the active set deserves: superlinear, as in any truncated Newton method.
+            least = eps if few == right.dtype else _SHORT
+            goal = jnp.sum(R**2, axis=1) * jnp.clip(reached / scale, least, 0.1).astype(few) ** 2
 
-        Z = inverse * right
-        first = (jnp.zeros_like(U), right, Z, jnp.sum(right * Z, axis=1), jnp.zeros((), int))
-        return jax.lax.while_loop(unfinished, step, first)[0]
+            def step(carry: tuple[Array, Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array, Array]:
+                D, R, P, rho, count = carry
+                H = jnp.where(free, P @ G + b * P, 0)
+                bent = jnp.sum(P * H, axis=1)
+                length = jnp.where(bent > 0, rho / jnp.where(bent > 0, bent, 1), 0)[:, None]
+                D, R = D + length * P, R - length * H
+                Z = inverse * R
+                new = jnp.sum(R * Z, axis=1)
+                return D, R, Z + jnp.where(rho > 0, new / jnp.where(rho > 0, rho, 1), 0)[:, None] * P, new, count + 1
+
+            def unfinished(carry: tuple[Array, Array, Array, Array, Array]) -> Array:
+                return jnp.any(jnp.sum(carry[1] ** 2, axis=1) > goal) & (carry[4] < most)
+
+            Z = inverse * R
+            first = (jnp.zeros_like(R), R, Z, jnp.sum(R * Z, axis=1), jnp.zeros((), int))
+            return jax.lax.while_loop(unfinished, step, first)[0].astype(right.dtype)
+
+        if short == G.dtype:
+            return conjugate_gradients(G) * unit
+        return jax.lax.cond(precise, lambda: conjugate_gradients(G), lambda: conjugate_gradients(rough)) * unit
 
     def search(U: Array, UG: Array, D: Array) -> tuple[Array, Array]:
         """A step along D, halved until the value falls, with zero where a sign would change: (where it leads, that times G)."""
@@ -148,30 +165,37 @@ def solve(
     def going(best: Array, stalled: Array) -> Array:
         return (best > tol) & (stalled < jnp.where(best > rounding, _STALLED, 3))
 
-    def body(carry: tuple[Array, Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array, Array]:
-        U, best, stalled, refused, count = carry
+    def body(carry: tuple[Array, Array, Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array, Array, Array]:
+        U, UG, best, stalled, refused, count = carry
         # Where the active set is hard to find, longer bursts are what finds it.
         far_off = going(best, stalled) & (best > rounding)
         longer = jnp.where(jnp.any(far_off), jnp.maximum(refused, jnp.max(jnp.where(far_off, stalled, 0))), 0)
-        near = U if smooth else burst(U, jnp.where(count > 0, _BURST << longer, 0))  # at first as if the start had the right set
-        near_G = near @ G
-        far, far_G = search(near, near_G, newton(near, near_G, off(near, near_G)))
+        near, near_G = U, UG
+        if not smooth:  # at first as if the start had the right set
+            near = burst(U, UG - q + bend * U, jnp.where(count > 0, _BURST << longer, 0))
+            near_G = near @ G
+        precise = jnp.any(going(best, stalled) & (stalled > 0))
+        far, far_G = search(near, near_G, newton(near, near_G, off(near, near_G), precise))
         at_near, at_far = off(near, near_G), off(far, far_G)
         below = value(far, far_G) <= value(near, near_G)
         take = jnp.where(at_far <= 0.1 * at_near, True, jnp.where(at_near <= 0.1 * at_far, False, below))
-        new, reached = jnp.where(take[:, None], far, near), jnp.where(take, at_far, at_near)
-        better = reached < best
-        U = jnp.where((better | (best > near_by))[:, None], new, U)
+        reached = jnp.where(take, at_far, at_near)
+        better = (reached < best) | (best > near_by)
+        U, UG = (
+            jnp.where(better[:, None], jnp.where(take[:, None], at_end, at_start), before)
+            for at_end, at_start, before in ((far, near, U), (far_G, near_G, UG))
+        )
         refused = jnp.where(jnp.any(take & (best > tol)), 0, jnp.minimum(refused + 1, _STALLED - 1))
         stalled = jnp.where(reached < 0.7 * best, 0, stalled + 1)
-        return U, jnp.where(best > near_by, reached, jnp.minimum(reached, best)), stalled, refused, count + 1
+        return U, UG, jnp.where(best > near_by, reached, jnp.minimum(reached, best)), stalled, refused, count + 1
 
-    def unfinished(carry: tuple[Array, Array, Array, Array, Array]) -> Array:
-        _, best, stalled, _, count = carry
+    def unfinished(carry: tuple[Array, Array, Array, Array, Array, Array]) -> Array:
+        _, _, best, stalled, _, count = carry
         return jnp.any(going(best, stalled)) & (count < _ROUNDS)
 
     none = jnp.zeros((), int)
-    begin = (start, off(start, start @ G), jnp.zeros(lams.size, int), none, none)
+    start_G = start @ G
+    begin = (start, start_G, off(start, start_G), jnp.zeros(lams.size, int), none, none)
     return jax.lax.while_loop(unfinished, body, begin)[0]
 
 

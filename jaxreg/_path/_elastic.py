@@ -20,7 +20,7 @@ from ._engine import Design, Setup
 from ._moments import Moments, Units
 from ._working_set import Columns
 
-_FEW = 128  # features that need no working set: all λ are one program
+_FEW, _SOME = 128, 1024  # features that need no working set, and where the rows are more: all λ are one program
 
 
 class Strengths(NamedTuple):
@@ -66,7 +66,7 @@ def fit(
     found: list[tuple[np.ndarray, ...]] = []
     for lane in range(len(weights)):
         told = functools.partial(step, lane)
-        if moments is not None and p <= _FEW:
+        if moments is not None and (p <= _FEW or p <= min(n, _SOME)):
             coef, intercept, scale = (np.asarray(x) for x in _all_at_once(setup, design, moments, lane, penalty, lams))
             done = _together.reported(coef, told)
             found.append((coef[:done], intercept[:done], scale))
