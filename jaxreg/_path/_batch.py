@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, Float
 _BURST = 6  # gradient steps between two solves: enough to move the active set
 _CONJUGATE = 40, 150  # steps of a solve at most: while the active set is sought, and once it is nearly right
 _NEAR = 1e-4  # of the residual at zero, from where on that is so
-_ROUNDS = 60
+_ROUNDS, _EASY = 60, 5  # at most, and what an active set that is found and a matrix far from singular need
 _STALLED = 7  # rounds without progress, each of twice as many gradient steps, that end it: rounding rules
 _SHORT = 1e-5  # of a linear system in float32, what is left of its residual
 _SHORTEST = 0.1  # of a step to the solution of a linear system
@@ -88,12 +88,13 @@ def solve(
     def off(U: Array, UG: Array) -> Array:
         return residual(U, UG - q + bend * U, soft, low, up)
 
-    def burst(U: Array, slope: Array, count: Array) -> Array:
+    def burst(U: Array, slope: Array, count: Array, precise: Array) -> Array:
         """Steps from U, where the gradient is ``slope``: in the way from there, of whose gradient few digits are needed."""
 
         def step(_: Any, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             D, Y, t = carry
-            new = prox(U + Y - steps * (slope + (Y.astype(short) @ rough).astype(G.dtype) + bend * Y)) - U
+            turned = jax.lax.cond(precise, lambda: Y @ G, lambda: (Y.astype(short) @ rough).astype(G.dtype))
+            new = prox(U + Y - steps * (slope + turned + bend * Y)) - U
             uphill = jnp.sum((Y - new) / steps * (new - D), axis=1, keepdims=True) > 0
             t = jnp.where(uphill, 1.0, t)
             following = (1 + jnp.sqrt(1 + 4 * t**2)) / 2
@@ -112,7 +113,7 @@ def solve(
 
         def conjugate_gradients(G: Array) -> Array:
             few = G.dtype
-            b, R = bend.astype(few), (right / unit).astype(few)
+            b, R = jnp.minimum(bend, 0.1 * jnp.finfo(few).max).astype(few), (right / unit).astype(few)
             inverse = 1 / (1 + b)
             # No more digits than the active set deserves: superlinear, as in any truncated Newton method.
             least = eps if few == right.dtype else _SHORT
@@ -165,16 +166,19 @@ def solve(
     def going(best: Array, stalled: Array) -> Array:
         return (best > tol) & (stalled < jnp.where(best > rounding, _STALLED, 3))
 
-    def body(carry: tuple[Array, Array, Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array, Array, Array]:
+    State = tuple[Array, Array, Array, Array, Array, Array]
+
+    def body(carry: State) -> State:
         U, UG, best, stalled, refused, count = carry
         # Where the active set is hard to find, longer bursts are what finds it.
         far_off = going(best, stalled) & (best > rounding)
         longer = jnp.where(jnp.any(far_off), jnp.maximum(refused, jnp.max(jnp.where(far_off, stalled, 0))), 0)
+        # Where ways in float32 gain too little the matrix is too near to singular for it.
+        precise = (count >= _EASY) | jnp.any(going(best, stalled) & (stalled > 0))
         near, near_G = U, UG
         if not smooth:  # at first as if the start had the right set
-            near = burst(U, UG - q + bend * U, jnp.where(count > 0, _BURST << longer, 0))
+            near = burst(U, UG - q + bend * U, jnp.where(count > 0, _BURST << longer, 0), precise)
             near_G = near @ G
-        precise = jnp.any(going(best, stalled) & (stalled > 0))
         far, far_G = search(near, near_G, newton(near, near_G, off(near, near_G), precise))
         at_near, at_far = off(near, near_G), off(far, far_G)
         below = value(far, far_G) <= value(near, near_G)
@@ -189,7 +193,7 @@ def solve(
         stalled = jnp.where(reached < 0.7 * best, 0, stalled + 1)
         return U, UG, jnp.where(best > near_by, reached, jnp.minimum(reached, best)), stalled, refused, count + 1
 
-    def unfinished(carry: tuple[Array, Array, Array, Array, Array, Array]) -> Array:
+    def unfinished(carry: State) -> Array:
         _, _, best, stalled, _, count = carry
         return jnp.any(going(best, stalled)) & (count < _ROUNDS)
 
