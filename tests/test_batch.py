@@ -238,3 +238,25 @@ def test_a_path_stops_at_max_nonzeros():
         assert 8 <= len(part.lams) < 60
         assert part.nonzeros[-1] > 5
         np.testing.assert_allclose(part.coef, whole.coef[: len(part.lams)], atol=1e-12)
+
+
+def test_float32_stays_float32_where_float64_is_on(x64):
+    """Among the λ of a grid some start on the line between two others, whose shares are float32 too."""
+    rng = np.random.default_rng(0)
+    X = jnp.asarray(rng.normal(size=(60, 8)), jnp.float32)
+    fit = jaxreg.path(X, X[:, 0] - X[:, 1], jaxreg.ElasticNet(l1_ratio=0.5), lams=30)
+    assert fit.method == "batch"
+    assert fit.coef.dtype == jnp.float32
+    assert fit.converged.all()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::jaxreg.ConvergenceWarning")
+def test_a_matrix_that_float32_takes_for_singular():
+    """Two columns 1e-7 apart beside columns of all scales, and next to no ridge part: with steps in float32 alone the gap is 0.1."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 9)) * np.array([1, 1, 1, 1e-8, 1e8, 1, 1, 1, 1])
+    y = X[:, 0] + rng.normal(size=80)
+    X[:, 5] = X[:, 6] + 1e-7 * rng.normal(size=80)
+    fit = jaxreg.path(X, y, jaxreg.ElasticNet(l1_ratio=0.999), lams=np.geomspace(100, 1e-4, 30))
+    assert fit.gap.max() < 1e-7

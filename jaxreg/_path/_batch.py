@@ -214,5 +214,5 @@ def all_lams(problem: Quadratic, lams: Float[Array, "L"], tol: Float[Array, ""],
     rough = solve(problem, lams[chosen], jnp.zeros((chosen.size, p), lams.dtype), loose)
     at = jnp.arange(count)
     left = jnp.clip(jnp.searchsorted(chosen, at, side="right") - 1, 0, chosen.size - 2)
-    share = ((at - chosen[left]) / (chosen[left + 1] - chosen[left]))[:, None]
+    share = ((at - chosen[left]) / (chosen[left + 1] - chosen[left])).astype(lams.dtype)[:, None]
     return solve(problem, lams, rough[left] * (1 - share) + rough[left + 1] * share, tol)
