@@ -354,6 +354,17 @@ def test_a_second_interrupt_is_not_caught(keyboard):
         jaxreg.path(X, counts, jaxreg.L2(), loss=losses.Poisson(), progress=lambda *_: signal.raise_signal(signal.SIGINT))
 
 
+def test_ridge_of_classes_with_far_more_features_than_rows():
+    """Solved in the span of the rows; stationary by the definition: 2λw is Xᵀ(which class − its probability)."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 400)), np.arange(20) % 3
+    fit = jaxreg.path(X, y, jaxreg.L2(), loss=losses.Multinomial(), lams=[2.0])
+    eta = X @ fit.coef[0] + fit.intercept[0]
+    share = np.exp(eta) / np.exp(eta).sum(axis=1, keepdims=True)
+    assert fit.converged.all()
+    np.testing.assert_allclose(4.0 * fit.coef[0], X.T @ (np.eye(3)[y] - share), atol=1e-9)
+
+
 @pytest.mark.slow
 def test_several_targets():
     X, y = made(60, 7)

@@ -12,6 +12,7 @@ problems, 2018, §3).
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -74,10 +75,13 @@ def solve(
     # G + diag(bend) is below diag(top + bend): each number has a step of its own.
     steps = 1 / (largest_eigenvalue(G) + bend)
     eps = jnp.finfo(G.dtype).eps
-    # Ways from one point to the next are computed in float32: what they lack the next one makes up, for gradients are exact.
-    short = jnp.float32
-    rough = G.astype(short)
     scale = jnp.maximum(jnp.linalg.norm(q, axis=-1), jnp.finfo(G.dtype).tiny)
+
+    def either(precise: Array, way: Callable[[Array], Array]) -> Array:
+        """Ways from a point to the next are computed in float32: what one lacks the next makes up, for gradients are exact."""
+        if G.dtype == jnp.float32:
+            return way(G)
+        return jax.lax.cond(precise, lambda: way(G), lambda: way(G.astype(jnp.float32)))
 
     def prox(V: Array) -> Array:
         return jnp.clip(jnp.sign(V) * jnp.maximum(jnp.abs(V) - soft * steps, 0), low, up)
@@ -93,7 +97,7 @@ def solve(
 
         def step(_: Any, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             D, Y, t = carry
-            turned = jax.lax.cond(precise, lambda: Y @ G, lambda: (Y.astype(short) @ rough).astype(G.dtype))
+            turned = either(precise, lambda G: (Y.astype(G.dtype) @ G).astype(U.dtype))
             new = prox(U + Y - steps * (slope + turned + bend * Y)) - U
             uphill = jnp.sum((Y - new) / steps * (new - D), axis=1, keepdims=True) > 0
             t = jnp.where(uphill, 1.0, t)
@@ -136,9 +140,7 @@ def solve(
             first = (jnp.zeros_like(R), R, Z, jnp.sum(R * Z, axis=1), jnp.zeros((), int))
             return jax.lax.while_loop(unfinished, step, first)[0].astype(right.dtype)
 
-        if short == G.dtype:
-            return conjugate_gradients(G) * unit
-        return jax.lax.cond(precise, lambda: conjugate_gradients(G), lambda: conjugate_gradients(rough)) * unit
+        return either(precise, conjugate_gradients) * unit
 
     def search(U: Array, UG: Array, D: Array) -> tuple[Array, Array]:
         """A step along D, halved until the value falls, with zero where a sign would change: (where it leads, that times G)."""

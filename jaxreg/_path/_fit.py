@@ -178,7 +178,8 @@ def _solve(
     if squares is not None and _wide(problem) and not sparse:
         reduced = row_space(problem, squares, null)
         answers = _solve(reduced.problem, weights, reduced.null, None, lams, tol, interest._replace(max_nonzeros=None), ids)
-        return answers._replace(coef=reduced.original(answers.coef), scales=np.ones((len(weights), design.X.shape[1]), design.X.dtype))
+        scales = np.ones((len(weights), design.X.shape[1]), design.X.dtype)
+        return answers._replace(coef=reduced.original(answers.coef), scales=scales, scaled=None)
     smooth = _likelihood.strengths(setup, design, penalty)
     if smooth is not None and (interest.max_nonzeros is None or setup.outputs is None):
         told = interest.teller(len(weights), len(lams), apart=setup.outputs is not None)

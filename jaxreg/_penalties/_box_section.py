@@ -17,7 +17,7 @@ from ._interval import check_order
 from ._vector import rounding
 
 
-def _piece(knots: Float[Array, "k"], enough: Any) -> Scalar:
+def piece(knots: Float[Array, "k"], enough: Any) -> Scalar:
     """A τ within the piece where ``enough(τ)``, true up to some τ and false from there on, changes; infinite knots are none."""
     knots = jnp.sort(jnp.where(jnp.isfinite(knots), knots, jnp.inf))
     count = jnp.sum(jnp.isfinite(knots))
@@ -41,7 +41,7 @@ def nearest(w: Float[Array, " n"], a: Float[Array, " n"], b: Any, lower: Any, up
     fixed, normal, offset, least, most = jax.lax.stop_gradient((w, a, b, lower, upper))
     slope = jnp.where(normal == 0, 1, normal)
     bends = [jnp.where(normal == 0, jnp.inf, (fixed - end) / slope) for end in (least, most)]
-    within = _piece(jnp.concatenate(bends), lambda tau: jnp.sum(normal * jnp.clip(fixed - tau * normal, least, most)) >= offset)
+    within = piece(jnp.concatenate(bends), lambda tau: jnp.sum(normal * jnp.clip(fixed - tau * normal, least, most)) >= offset)
     moved = fixed - within * normal
     low, high = moved <= least, moved >= most
     between = ~(low | high)
@@ -89,7 +89,7 @@ def conjugate(u: Float[Array, " n"], normal, offset, lower, upper) -> Scalar:
     def bound(tau: Any) -> Array:
         return tau * b + jnp.sum((u - tau * a) * dearest(tau))
 
-    within = jax.lax.stop_gradient(_piece(knots, lambda tau: jnp.sum(a * dearest(tau)) >= b))
+    within = jax.lax.stop_gradient(piece(knots, lambda tau: jnp.sum(a * dearest(tau)) >= b))
     # The least is at a knot: the nearest on either side of the piece.
     below = jnp.max(jnp.where(knots <= within, knots, -jnp.inf))
     above = jnp.min(jnp.where(knots >= within, knots, jnp.inf))
@@ -141,9 +141,6 @@ class BoxSection(Linear):
     vector_conjugate = staticmethod(conjugate)
 
     def __post_init__(self) -> None:
-        for name in ("lower", "upper"):
-            value = getattr(self, name)
-            object.__setattr__(self, name, np.asarray(value) if isinstance(value, list | tuple) else value)
         super().__post_init__()
         check_order(self)
         numbers = self.normal, self.offset, self.lower, self.upper

@@ -57,7 +57,10 @@ class Linear(VectorSet):
         normal = getattr(self, "normal")
         if normal is None:
             raise ValueError(f"{type(self).__name__}: normal is missing; pass a vector with one entry for each parameter")
-        object.__setattr__(self, "normal", np.asarray(normal) if isinstance(normal, list | tuple) else normal)
+        for field in ("normal", "lower", "upper"):  # as far as the set has them
+            value = getattr(self, field, None)
+            if isinstance(value, list | tuple):
+                object.__setattr__(self, field, np.asarray(value))
         super().__post_init__()
         if np.ndim(normal) != 1:
             raise ValueError(f"{type(self).__name__}: normal must have shape (n,), got {np.shape(normal)}")

@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Scalar
 from ._about import About
 from ._arithmetic import coefficient
 from ._base import PyTree, Strength, static
+from ._box_section import piece
 from ._vector import Vectorwise, rounding
 
 
@@ -23,25 +24,16 @@ def _top(w: Float[Array, " n"], k: int) -> tuple[Bool[Array, " n"], Bool[Array, 
 
 
 def shelf(v: Float[Array, " n"], members: Bool[Array, " n"], cap: Any, total: Any) -> Scalar:
-    """The τ at which the members' ``Σ clip(v − τ, 0, cap)`` is total, on the piece between two of the bends v and v − cap: by halving."""
+    """The τ at which the members' ``Σ clip(v − τ, 0, cap)`` is total, on the piece between two of the bends v and v − cap."""
     fixed, height, needed = jax.lax.stop_gradient((v, cap, total))
-    bends = jnp.sort(jnp.concatenate([fixed, jnp.where(members, fixed - height, fixed)]))
-
-    def halve(_: Any, ends: tuple[Any, Any]) -> tuple[Any, Any]:
-        low, high = ends
-        middle = (low + high) // 2
-        enough = jnp.sum(jnp.where(members, jnp.clip(fixed - bends[middle], 0, height), 0)) >= needed
-        return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
-
-    low, _ = jax.lax.fori_loop(0, bends.size.bit_length(), halve, (0, bends.size))
-    base = bends[low]
-    # Seen from within the piece: v − cap may round otherwise here than in its ends.
-    within = base / 2 + bends[jnp.minimum(low + 1, bends.size - 1)] / 2
+    bends = jnp.concatenate([jnp.where(members, fixed, jnp.inf), jnp.where(members, fixed - height, jnp.inf)])
+    within = piece(bends, lambda tau: jnp.sum(jnp.where(members, jnp.clip(fixed - tau, 0, height), 0)) >= needed)
     full = members & (v - cap > within)
     between = members & (v > within) & ~full
     count = jnp.sum(between).astype(v.dtype)
-    excess = jnp.sum(jnp.where(between, v - base, 0)) + cap * jnp.sum(full) - total
-    return jnp.where(count > 0, base + excess / jnp.where(count > 0, count, 1), within)
+    # Seen from within the piece: far off, differences of large numbers would round.
+    excess = jnp.sum(jnp.where(between, v - within, 0)) + cap * jnp.sum(full) - total
+    return jnp.where(count > 0, within + excess / jnp.where(count > 0, count, 1), within)
 
 
 def value(w: Float[Array, " n"], k: int, lam) -> Scalar:
