@@ -1,5 +1,7 @@
 """Shared by all tests: run-time shape checks on every annotated function, and a float64 scope on request."""
 
+from collections import Counter
+
 import jaxtyping
 
 # Before anything imports jaxreg: shapes and dtypes of annotated arguments are checked at every call.
@@ -8,7 +10,29 @@ jaxtyping.install_import_hook("jaxreg", "beartype.beartype")
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
+from jaxreg._cli._cache import trusted  # noqa: E402
 from jaxreg._dtypes import x64_scope  # noqa: E402
+
+
+def pytest_configure(config):
+    """What one process compiles serves the other, later files and the next run; ``--cache-clear`` throws it away."""
+    if trusted(jax.__version_info__) and hasattr(config, "cache"):
+        jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("programs")))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Of the examples of a test every k-th runs at every change (``@pytest.mark.thin(k)``), the rest with the slow tests."""
+    seen = Counter()
+    for item in items:
+        thin = item.get_closest_marker("thin")
+        if thin is None or item.get_closest_marker("slow") is not None:
+            continue
+        test = item.nodeid.split("[")[0]
+        if seen[test] % thin.args[0]:
+            item.add_marker("slow")
+        seen[test] += 1
 
 
 @pytest.fixture

@@ -201,6 +201,7 @@ def test_glmnets_relaxed_fit(data, family, loss, tmp_path):
 # --- stability selection and bootstrap ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_frequencies_against_a_loop(data):
     X, y = data
     found = jaxreg.stability_selection(X, y, L1(), key=KEY, resamples=6, loss=HALF, lams=LAMS, threshold=0.7)

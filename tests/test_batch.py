@@ -35,6 +35,7 @@ def descent(G, q, soft, bend, low, up):
     raise AssertionError("coordinate descent did not converge")
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("seed", range(6))
 def test_against_coordinate_descent(x64, seed):
     rng = np.random.default_rng(seed)
@@ -88,6 +89,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("l1_ratio", [pytest.param(1.0, marks=pytest.mark.slow), 0.5])
 def test_options_are_certified(option, l1_ratio):
@@ -119,6 +121,7 @@ def test_equals_scikit_learn(l1_ratio):
     np.testing.assert_allclose(fit.coef, peer.T, atol=1e-6)  # the square root of the peer's gap, as strong convexity has it
 
 
+@pytest.mark.slow
 def test_non_negative_least_squares():
     X, y = made(50, 6)
     fit = jaxreg.path(X, y, jaxreg.L1() + jaxreg.L2(1.0), lams=[1e-3], lower=0.0, intercept=False)
@@ -181,6 +184,7 @@ def test_changing_lambda_or_data_does_not_compile_anew(shape):
 # --- working sets -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("gram", [True, False])
 @pytest.mark.parametrize(
     "option",
@@ -240,6 +244,7 @@ def test_a_path_stops_at_max_nonzeros():
         np.testing.assert_allclose(part.coef, whole.coef[: len(part.lams)], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_float32_stays_float32_where_float64_is_on(x64):
     """Among the λ of a grid some start on the line between two others, whose shares are float32 too."""
     rng = np.random.default_rng(0)

@@ -44,6 +44,7 @@ MOVED = {
 }
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("name", MOVED)
 def test_a_prox_is_stationary_and_inside(x64, name):
     """``v − prox(v)`` is a subgradient at the prox, to some roundings of v, though ties and ends were moved."""

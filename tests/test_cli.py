@@ -10,6 +10,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from jaxreg._cli import _cache, _data, main
 from jaxreg._cli._path import parse_lams, parse_penalty
@@ -30,10 +31,9 @@ def workplace(tmp_path, monkeypatch, cache):
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)
+    # jax opens the folder once and keeps it: the command's folder is to be opened, and tests elsewhere must not write there.
+    compilation_cache.reset_cache()
     yield
-    # jax opens the folder once and keeps it; tests elsewhere must not write there.
-    from jax.experimental.compilation_cache import compilation_cache
-
     compilation_cache.reset_cache()
 
 
@@ -156,6 +156,7 @@ def test_multinomial_table_and_files(capsys, tmp_path):
     assert rows[1][:2] == ["setosa", "(intercept)"]
 
 
+@pytest.mark.thin(4)
 @pytest.mark.parametrize(
     ("penalty", "formula"),
     [("l2", "λ·Σw²"), ("elastic-net:0.3", "λ·(0.3·Σ|w| + ½·0.7·Σw²)"), ("l1", "λ·Σ|(w·sd)|"), ("mcp:gamma=2.5", "ΣMCP(w; λ, 2.5)")],
@@ -207,6 +208,7 @@ def test_a_nonconverged_lambda_is_said_aloud(capsys, monkeypatch, tmp_path):
     assert "of 5 fits of the folds 1 did NOT converge" in out
 
 
+@pytest.mark.slow
 def test_same_seed_same_answer_another_seed_other_folds(tmp_path):
     source = table(tmp_path / "a.csv")
     found = []
@@ -437,6 +439,7 @@ def test_train_compares_with_no_penalty(capsys, tmp_path):
     assert (tmp_path / "out" / "train.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
 def test_train_sweep(capsys, tmp_path):
     assert main(["train", "iris", "--epochs", "2", "--hidden", "4", "--sweep", "4", "--out", "out"]) == 0
     out = capsys.readouterr().out

@@ -25,6 +25,7 @@ def _changed(fit, change):
 LONG = ("logistic", "l1_or_l2", "network", "weight_decay", "choosing_lambda", "elastic_net", "sparsity", "shrinkage", "ridge")
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in EXPERIMENTS])
 def test_passes_and_can_fail(name):
     """Each field with its sign flipped fails a check; each check fails if all fields are negated, zero, shifted, reversed or shuffled."""
@@ -100,6 +101,7 @@ class TestReport:
         monkeypatch.setattr(_run.load("ridge"), "fit", broken)
         return [whole, _run.run("ridge")]
 
+    @pytest.mark.slow
     def test_an_error_fails_that_experiment_alone(self, results):
         assert [result.status for result in results] == ["PASS", "FAIL"]
         assert "told to fail" in results[1].checks[-1].measured

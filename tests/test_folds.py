@@ -67,6 +67,7 @@ def test_rows_after_a_block_are_not_trained_on(data):
             np.testing.assert_allclose(cv.fold_errors[k, i], found, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_repeats_deal_out_anew_and_their_standard_errors_are_averaged(data):
     X, y = data
     v = np.linspace(0.5, 2, 60)

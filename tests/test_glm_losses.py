@@ -41,6 +41,7 @@ def rarely(*values):
 SLOW = pytest.param(losses.Cox(ties="breslow"), marks=pytest.mark.slow, id="Breslow"), pytest.param(LOSSES[-1], marks=pytest.mark.slow)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("loss", [*LOSSES[3:-1], *SLOW], ids=lambda loss: type(loss).__name__)
 def test_verified(loss):
     report = verify.loss(loss)

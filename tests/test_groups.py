@@ -234,6 +234,7 @@ def test_nan_is_not_hidden(make):
     assert not np.isfinite(p.subdiff_distance(w, jnp.zeros(3)))
 
 
+@pytest.mark.thin(2)
 @each
 def test_solve_reaches_stationarity(make, x64):
     """Least squares on 40 rows: ``−Xᵀ(Xw − y)`` in the subdifferential, to the solver's 1e-10 of the gradient at 0."""

@@ -69,6 +69,7 @@ def test_diabetes_knots_as_published(reduction):
     np.testing.assert_allclose(fit.coef[-1], reference.DIABETES_LEAST_SQUARES, atol=5e-6)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize(("n", "p"), [(50, 8), (200, 40), (25, 60)])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_knots_and_coefficients_are_those_of_lars(n, p, seed):
@@ -143,6 +144,7 @@ def problem(seed):
 ROUNDING = 1e4
 
 
+@pytest.mark.thin(4)
 @pytest.mark.parametrize("seed", [pytest.param(i, marks=pytest.mark.slow if i >= 16 else ()) for i in range(50)])
 def test_random_problems_satisfy_the_optimality_conditions(seed):
     X, y, options = problem(seed)

@@ -44,6 +44,7 @@ def test_value(x64, case, k):
     assert float(KSupport(0.8, k)(jnp.asarray(w))) == pytest.approx(0.4 * squared_norm(w, k), rel=1e-13)
 
 
+@pytest.mark.thin(4)
 @cases
 @ranks
 def test_prox_attains_fenchels_equality(x64, case, k):

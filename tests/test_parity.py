@@ -123,6 +123,7 @@ def test_sgd_spellings_agree_over_a_thousand_steps(x64, dtype):
         assert np.abs(other[-1] - runs["shrinking"][-1]).max() > 2 * tolerance
 
 
+@pytest.mark.slow
 def test_sgd_reaches_the_ridge_solution(x64):
     """1,000 steps of ``gradient_step`` end where the gradient of loss + λ·Σw² vanishes."""
     last = sgd_runs(jnp.float64, 1000)["gradient_step"][-1]

@@ -68,6 +68,7 @@ def test_leave_one_out_ridge():
 # --- the peers -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize(("n", "p"), [(60, 7), (20, 35)])
 @pytest.mark.parametrize("intercept", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_ridge_equals_scikit_learn(n, p, intercept):
@@ -80,6 +81,7 @@ def test_ridge_equals_scikit_learn(n, p, intercept):
     assert fit.gap.max() < 1e-9
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize(("n", "p"), [(60, 7), (20, 35)])
 @pytest.mark.parametrize("intercept", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.3])
@@ -296,6 +298,7 @@ def test_bounds_hold_and_are_optimal():
     assert "lower" in capped.formula
 
 
+@pytest.mark.slow
 def test_sums_of_penalties_are_the_elastic_net():
     X, y = made(60, 7)
     net = jaxreg.path(X, y, jaxreg.ElasticNet(2.0, l1_ratio=0.25), lams=[4.0])
@@ -354,6 +357,7 @@ def test_a_second_interrupt_is_not_caught(keyboard):
         jaxreg.path(X, counts, jaxreg.L2(), loss=losses.Poisson(), progress=lambda *_: signal.raise_signal(signal.SIGINT))
 
 
+@pytest.mark.slow
 def test_ridge_of_classes_with_far_more_features_than_rows():
     """Solved in the span of the rows; stationary by the definition: 2λw is Xᵀ(which class − its probability)."""
     rng = np.random.default_rng(0)

@@ -174,6 +174,7 @@ def test_value(x64, name):
     np.testing.assert_allclose(over(penalty, POINTS), definition(POINTS), rtol=1e-14, atol=1e-15)
 
 
+@pytest.mark.thin(3)
 @table
 def test_prox_against_search(x64, name):
     """1e-6: values to 1e-16 place a minimiser to 1e-8; the search stops a little above."""
@@ -192,6 +193,7 @@ def test_prox_of_step_zero_moves_only_into_the_domain(x64, name):
     np.testing.assert_allclose(moved[np.isfinite(definition(POINTS))], inside_domain(definition), rtol=1e-15, atol=1e-16)
 
 
+@pytest.mark.thin(3)
 @table
 def test_grad(x64, name):
     """The derivative wherever there is one; at a kink f(z) >= f(w) + ⟨grad, z − w⟩ for all z (if convex, else for z near w);
@@ -213,6 +215,7 @@ def test_grad(x64, name):
     np.testing.assert_allclose(grads[smooth], automatic[smooth], rtol=1e-14, atol=1e-15)
 
 
+@pytest.mark.thin(3)
 @table
 def test_subdiff_distance(x64, name):
     """Against the steepest descent over 20,000 directions and one-sided differences of the definition: 1e-5."""
@@ -253,6 +256,7 @@ def test_conjugate_against_search(x64, name):
         np.testing.assert_allclose(over(penalty.conjugate, duals), expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.thin(3)
 @table
 def test_lambda_max(x64, name):
     """The bisection of the oracle knows one-sided differences to 1e-7: 1e-5."""
@@ -320,6 +324,7 @@ def test_at_scales_the_value(x64, name):
         np.testing.assert_allclose(ours, values, rtol=1e-14, atol=1e-15)
 
 
+@pytest.mark.thin(3)
 @table
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_dtypes(x64, name, dtype):
@@ -336,6 +341,7 @@ def test_dtypes(x64, name, dtype):
     np.testing.assert_allclose(np.asarray(z, float), over(lambda w: penalty.prox(w, 0.5), POINTS), atol=16 * eps * 3)
 
 
+@pytest.mark.thin(3)
 @table
 def test_compiled_and_mapped(x64, name):
     """Eager, under jit, and with a batch axis on every strength: the same numbers."""

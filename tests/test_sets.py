@@ -168,6 +168,7 @@ def points(count=12, seed=1):
     return v
 
 
+@pytest.mark.thin(3)
 @ALL
 def test_projection_against_kkt(x64, name):
     penalty, reference, accuracy = SETS[name]
@@ -179,6 +180,7 @@ def test_projection_against_kkt(x64, name):
     np.testing.assert_array_equal(penalty.at(7.0).prox(v, 0.3), penalty.prox(v))  # neither λ nor the step has a say
 
 
+@pytest.mark.thin(3)
 @ALL
 def test_stationary_exactly_at_projections(x64, name):
     """v − z is normal to the set at z = P(v); outside, nothing is."""
@@ -228,6 +230,7 @@ def test_normal_cone_of_the_l1_ball(x64):
         np.testing.assert_allclose(found, np.sqrt((apart(t) ** 2).sum()), rtol=1e-8)
 
 
+@pytest.mark.thin(4)
 @ALL
 def test_derivatives(x64, name):
     """With respect to the point and the set's own numbers, against central differences: 1e-6² of truncation, 1e-16/1e-6 of rounding,
@@ -245,6 +248,7 @@ def test_derivatives(x64, name):
         np.testing.assert_allclose(pulled, NORMAL @ slope, rtol=1e-10, atol=1e-10 * np.abs(along).max())
 
 
+@pytest.mark.thin(4)
 @pytest.mark.parametrize("size", [1e30, 1e-30])
 @ALL
 def test_the_ends_of_float32(name, size):
@@ -280,6 +284,7 @@ def test_nan_is_never_inside(name):
     assert not np.isfinite([value(penalty, v), value(penalty, z)]).any()
 
 
+@pytest.mark.thin(3)
 @ALL
 def test_transformations(name):
     """Batched over the set's numbers, and in half precision, whose result is float32's, rounded."""
@@ -479,6 +484,7 @@ def test_formulas():
     assert Simplex().around(0.0).formula() == "[(w − w₀) ≥ 0, Σ(w − w₀) = 1]"
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_sparse_ball_keeps_the_first_of_equals(dtype, x64):
     """Against a stable sort; alone and in batches, with ties, zeros, infinities and NaN (which counts as largest, as in top_k)."""

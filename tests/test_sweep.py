@@ -16,6 +16,7 @@ def train(lam, key):
     return {"w": noise / (1 + lam), "loss": lam * jnp.sum(noise**2)}
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("chunk", [None, 1, 2, 4, 7, 15, 100])
 def test_chunks_do_not_change_the_answer(chunk):
     seen = []

@@ -91,6 +91,7 @@ def test_huge_zero_and_level(x64, isotropic):
     assert float(TotalVariation(1.0, isotropic)(jnp.full((3, 4), 0.3))) == 0
 
 
+@pytest.mark.thin(2)
 @BOTH
 @pytest.mark.parametrize("shape", [(9, 1), (1, 9)])
 def test_a_line_is_one_dimensional(x64, isotropic, shape):
@@ -137,6 +138,7 @@ def test_batches_axes_and_leaves(x64, isotropic):
     np.testing.assert_allclose(over[1], one[0], atol=1e-12)
 
 
+@pytest.mark.thin(2)
 @BOTH
 @pytest.mark.parametrize("size", [1e30, 1e-30])
 def test_float32_of_any_magnitude(isotropic, size):

@@ -20,6 +20,7 @@ def dual_solution(v, lam, order):
     return v - D.T @ lsq_linear(D.T, v, (-lam, lam), method="bvls", tol=1e-15, max_iter=2000).x
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("order", [0, 1, 2, 3])
 @pytest.mark.parametrize("lam", [0.05, 1.0, 20.0])
 def test_against_bounded_least_squares(x64, order, lam):
@@ -48,6 +49,7 @@ def test_huge_strength_gives_the_polynomial(x64, order):
         np.testing.assert_allclose(TrendFilter(lam, order=order).prox(jnp.asarray(v)), line, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_zero_strength_and_short_lines(x64):
     v = jnp.asarray(noisy(50))
     np.testing.assert_array_equal(TrendFilter(0.0).prox(v), v)

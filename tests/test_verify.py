@@ -259,12 +259,14 @@ def test_a_value_that_differs_from_its_definition_is_caught():
     assert failed(report) == {"value vs definition", "prox vs global oracle", "joint prox", "conjugate vs numerical supremum"}
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize(("penalty", "expected"), PLANTED, ids=lambda x: type(x).__name__)
 def test_planted_error_is_caught(penalty, expected):
     report = verify.penalty(penalty, only=expected)
     assert failed(report) == expected, str(report)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize(("penalty", "expected"), SUBTLE, ids=lambda x: type(x).__name__)
 def test_subtle_error_is_caught(penalty, expected):
     report = verify.penalty(penalty, only=expected)
@@ -284,6 +286,7 @@ SPECIAL = [
 ]
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize(("penalty", "only"), SPECIAL, ids=lambda x: type(x).__name__)
 def test_what_some_strengths_grant_a_class_may_deny(penalty, only):
     report = verify.penalty(penalty, only=only)
@@ -397,6 +400,7 @@ class Concave(losses.SquaredError):
         return -((y - eta) ** 2)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize(
     ("loss", "expected"),
     [
