@@ -89,7 +89,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("l1_ratio", [pytest.param(1.0, marks=pytest.mark.slow), 0.5])
 def test_options_are_certified(option, l1_ratio):
@@ -184,7 +184,7 @@ def test_changing_lambda_or_data_does_not_compile_anew(shape):
 # --- working sets -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.thin(2)
+@pytest.mark.thin(4)
 @pytest.mark.parametrize("gram", [True, False])
 @pytest.mark.parametrize(
     "option",

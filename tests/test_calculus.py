@@ -74,6 +74,7 @@ def test_terms_about_one_center_are_joined_wherever_they_stand(x64, center):
         (L1(0.1).around(0.7) + jaxreg.L2Norm(0.2).around(0.8)).prox(w)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("name", ["fused around", "l1 turned", "box turned"])
 def test_solvers_stop(x64, name):
     found = jaxreg.solve(lambda w: jnp.sum((w - V) ** 2) / 2, MOVED[name](), jnp.zeros(4))

@@ -100,6 +100,7 @@ def test_path_of_diabetes_prints_and_writes(capsys, tmp_path):
         assert (tmp_path / "out" / name).read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
 def test_jax_settings_come_back_and_programs_are_kept(cache, tmp_path):
     before = jax.config.jax_compilation_cache_dir
     assert main(["path", table(tmp_path / "a.csv"), *QUICK]) == 0

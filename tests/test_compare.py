@@ -159,6 +159,7 @@ def test_scikit_learns_information_criteria(criterion):
     np.testing.assert_allclose(found.curves[criterion] + constant, peer.criterion_[1:-1], rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_formulas():
     X, y = made()
     X[:, 5] = X[:, 0]  # collinear: the rank counts

@@ -97,6 +97,7 @@ def test_the_exact_path_and_the_batch_take_repeats_and_time(data, penalty):
         np.testing.assert_allclose(in_time.fold_coef[k], jaxreg.path(X[:start], y[:start], penalty, lams=[20.0, 2.0]).coef, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_pairs_of_scikit_learn(data):
     X, y = data
     pairs = list(KFold(5, shuffle=True, random_state=0).split(X))

@@ -71,6 +71,7 @@ def excess(v, z, lam):
     return max(wall.max(), abs(u[-1])) / lam
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("lam", [0.1, 10.0, 1000.0])
 @pytest.mark.parametrize("kind", ["steps", "walk", "smooth"])
 def test_a_long_line_is_solved_exactly(x64, kind, lam):

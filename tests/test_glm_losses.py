@@ -78,6 +78,7 @@ def test_ridge_equals_scikit_learn(name, peer, weights):
         np.testing.assert_allclose(fit.predict(X, lam), model.predict(X), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_squared_hinge_equals_the_support_vector_machine():
     loss, y = losses.SquaredHinge(), BINARY
     fit = jaxreg.path(X, y, jaxreg.L2(), loss=loss, lams=[0.5], intercept=False)

@@ -122,6 +122,7 @@ def test_ids_span_leaves(make, x64):
         assert float(apart.conjugate(params)) == np.inf  # c is not 0
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize(
     ("group", "single"),
     [
@@ -198,6 +199,7 @@ def test_magnitudes_in_float32(kind):
         assert not np.any(p._with(lam=1e30).prox(jnp.asarray(w, jnp.float32)))
 
 
+@pytest.mark.thin(2)
 @each
 def test_no_strength_is_the_identity(make, x64):
     """With its derivative, also at zero."""

@@ -233,6 +233,7 @@ def test_unpenalised_features_are_profiled_out():
     assert set(fit.knots.features.tolist()) <= set(np.flatnonzero(rest).tolist())
 
 
+@pytest.mark.slow
 def test_an_unpenalised_feature_twice_and_a_constant_one():
     X, y = made(60, 5)
     X = np.c_[X, X[:, 0], np.ones(60)]

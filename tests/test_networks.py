@@ -150,6 +150,7 @@ def test_input_gradient_against_differences(x64):
     assert float(mean) == pytest.approx(float(found), rel=1e-13)
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("which", ["jacobian", "projected", "input_gradient", "activity"])
 def test_gradients_of_terms_against_differences(x64, which):
     """Double backpropagation is differentiable: central differences are good to 1e-10/1e-5 of values near 10."""

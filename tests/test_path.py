@@ -460,6 +460,7 @@ def test_columns_of_very_different_scale():
     assert fit.converged.all()
 
 
+@pytest.mark.slow
 def test_an_unpenalised_column_of_any_scale():
     X, y = made(60, 5)
     factor = [0, 1, 1, 1, 1]
@@ -504,6 +505,7 @@ def test_certificates_where_some_coordinates_are_not_curved():
     np.testing.assert_allclose(jaxreg.path(X, y, jaxreg.L2() + jaxreg.L2(2.0), lams=[20.0, 1.0]).coef, one.coef, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_nonnegative_least_squares():
     from scipy.optimize import nnls
 

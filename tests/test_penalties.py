@@ -256,7 +256,7 @@ def test_conjugate_against_search(x64, name):
         np.testing.assert_allclose(over(penalty.conjugate, duals), expected, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(6)
 @table
 def test_lambda_max(x64, name):
     """The bisection of the oracle knows one-sided differences to 1e-7: 1e-5."""
@@ -324,7 +324,7 @@ def test_at_scales_the_value(x64, name):
         np.testing.assert_allclose(ours, values, rtol=1e-14, atol=1e-15)
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(6)
 @table
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_dtypes(x64, name, dtype):

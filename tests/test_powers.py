@@ -61,6 +61,7 @@ def test_huge_and_tiny_in_float32(kind):
     assert np.asarray(kind(1e38).prox(jnp.float32(1e-30), 1e38)) == 0
 
 
+@pytest.mark.thin(3)
 @kinds
 def test_derivatives(x64, kind):
     """Against central differences (step 1e-6: truncation and rounding near 1e-10), and at λ = 0 the one-sided −p·w^(p−1)."""

@@ -30,6 +30,7 @@ def check_prox_derivatives(make, v, data):
     np.testing.assert_allclose(sum(jnp.sum(a * b) for a, b in zip(back, u, strict=True)), jnp.sum(c * along), rtol=1e-10)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("shape", [(3, 20), (20, 20), (40, 20)])
 @pytest.mark.parametrize("strength", [1e-8, 1.0, 1e10])
 def test_tikhonov_against_dense_solve(x64, shape, strength):

@@ -43,6 +43,7 @@ def test_weights_are_those_of_the_paper(x64):
     np.testing.assert_allclose(both.weights[1], 2.0 / (np.abs(first.params) + 0.5), rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_trees_places_and_jit(x64):
     """A bias that the fit leaves out stays unpenalised; the procedure compiles, and is the same compiled."""
     init = {"b": jnp.zeros(()), "w": jnp.zeros(12)}

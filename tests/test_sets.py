@@ -191,6 +191,7 @@ def test_stationary_exactly_at_projections(x64, name):
     assert np.isposinf(distance(penalty, 1e6 * NORMAL, np.zeros(N)))
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("name", CONVEX)
 def test_support_function_at_normals(x64, name):
     """For u normal to a convex set at z the supremum of ⟨u, ·⟩ is attained there: conjugate(u) = ⟨u, z⟩.
@@ -366,6 +367,7 @@ def everything(p, v):
     return z, [p(z), p.subdiff_distance(z, v), p.lambda_max(v), jnp.sum(p.support(z))]
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("n", [0, 1])
 def test_empty_and_single(n):
     v = jnp.full(n, -3.0)

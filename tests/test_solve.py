@@ -26,6 +26,7 @@ def diabetes(x64):
     return jnp.asarray(X), jnp.asarray(y - y.mean())
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_finds_ridge(diabetes, method):
     X, y = diabetes
@@ -37,6 +38,7 @@ def test_every_method_finds_ridge(diabetes, method):
     np.testing.assert_allclose(answer.value, half_squares(exact, X, y) + 0.5 * exact @ exact, rtol=1e-12)
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize("method", METHODS)
 def test_one_contract_for_every_solver(diabetes, method):
     X, y = diabetes

@@ -138,7 +138,7 @@ def test_batches_axes_and_leaves(x64, isotropic):
     np.testing.assert_allclose(over[1], one[0], atol=1e-12)
 
 
-@pytest.mark.thin(2)
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("size", [1e30, 1e-30])
 def test_float32_of_any_magnitude(isotropic, size):

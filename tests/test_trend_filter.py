@@ -20,7 +20,7 @@ def dual_solution(v, lam, order):
     return v - D.T @ lsq_linear(D.T, v, (-lam, lam), method="bvls", tol=1e-15, max_iter=2000).x
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(8)
 @pytest.mark.parametrize("order", [0, 1, 2, 3])
 @pytest.mark.parametrize("lam", [0.05, 1.0, 20.0])
 def test_against_bounded_least_squares(x64, order, lam):

@@ -400,7 +400,7 @@ class Concave(losses.SquaredError):
         return -((y - eta) ** 2)
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(6)
 @pytest.mark.parametrize(
     ("loss", "expected"),
     [
