@@ -112,6 +112,7 @@ def test_options_are_certified(option, l1_ratio):
         assert (fit.coef == lower).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("l1_ratio", [0.2, 0.9])
 def test_equals_scikit_learn(l1_ratio):
     X, y = made(100, 12)

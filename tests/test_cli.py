@@ -157,7 +157,7 @@ def test_multinomial_table_and_files(capsys, tmp_path):
     assert rows[1][:2] == ["setosa", "(intercept)"]
 
 
-@pytest.mark.thin(4)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("penalty", "formula"),
     [("l2", "λ·Σw²"), ("elastic-net:0.3", "λ·(0.3·Σ|w| + ½·0.7·Σw²)"), ("l1", "λ·Σ|(w·sd)|"), ("mcp:gamma=2.5", "ΣMCP(w; λ, 2.5)")],
@@ -268,6 +268,7 @@ def test_column_names_are_printed_as_they_are(capsys, tmp_path):
     assert "[red]x[/red] :smile:" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_columns_of_other_scales_get_a_hint(capsys, tmp_path):
     source = table(tmp_path / "a.csv", age=1e4 * RNG.standard_normal(ROWS))
     assert main(["path", source, *QUICK]) == 0

@@ -222,6 +222,7 @@ def test_one_path_serves_cross_validation_too():
     assert list(found.choices) == ["cv", "1se", "loo", "bic"]
 
 
+@pytest.mark.slow
 def test_the_edge_of_the_grid_is_warned_of():
     X, y = made()
     with pytest.warns(jaxreg.GridEdgeWarning, match="gcv choose the smallest λ, 30"):

@@ -188,6 +188,7 @@ def test_fused_lasso_of_the_paper(x64):
     np.testing.assert_allclose(z, np.sign(fused) * np.maximum(np.abs(fused) - 0.2, 0), atol=1e-13)
 
 
+@pytest.mark.slow
 def test_solve(x64):
     """A least-squares problem that is a prox in disguise."""
     v = jnp.asarray(draws("steps", 40))

@@ -57,6 +57,7 @@ def test_deviances(x64, name, power):
     assert float(loss(ETA, y, WEIGHTS) - least) == pytest.approx(deviance / 2, rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "peer"),
     [
@@ -142,6 +143,7 @@ def test_far_targets_do_not_stop_the_null_model(name):
     assert fit.gap.max() < 1e-10
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")
 def test_cross_validation_reports_half_deviances():
     loss, y = CASES["poisson"]

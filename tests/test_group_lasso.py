@@ -58,6 +58,7 @@ def test_derivatives_at_a_zero_group_are_finite(lam):
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(slope))
 
 
+@pytest.mark.slow
 def test_hessian_of_a_norm(x64):
     """(I − ŵŵᵀ)/‖w‖ for one group."""
     w = np.array([3.0, 4.0])

@@ -54,6 +54,7 @@ def test_sparse_prox_at_size(x64):
     np.testing.assert_array_equal(found == 0, expected == 0)
 
 
+@pytest.mark.thin(2)
 @each
 def test_prox_and_subdifferential_agree_at_size(make, x64):
     """``(v − z)/step`` is in the subdifferential at z: two separate formulas. Squares of 3000 residuals of ε each add up."""
@@ -257,6 +258,7 @@ def test_solve_reaches_stationarity(make, x64):
     assert 0 < zero.sum() < 6
 
 
+@pytest.mark.slow
 def test_sums(x64):
     """The sparse and the elastic net come apart in sums: the joint prox is stationary for the sum."""
     w, ids, weights = draw(200, 30)

@@ -80,6 +80,7 @@ TINY = [pytest.param(name, marks=SLOW) if name.endswith("rows") else name for na
 METHODS = ["lasso", "elastic net", pytest.param("ridge", marks=SLOW)]
 
 
+@pytest.mark.thin(12)
 @pytest.mark.parametrize("design", TINY)
 @pytest.mark.parametrize("penalty", METHODS)
 def test_designs(design, penalty):

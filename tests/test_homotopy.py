@@ -54,6 +54,7 @@ def violation(X, y, fit, *, weights=None, offset=None, factor=None, intercept=Tr
 # --- knots -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("reduction", ["sum", "half_mean"])
 def test_diabetes_knots_as_published(reduction):
     X, y = load_diabetes(return_X_y=True)
@@ -144,7 +145,7 @@ def problem(seed):
 ROUNDING = 1e4
 
 
-@pytest.mark.thin(4)
+@pytest.mark.thin(8)
 @pytest.mark.parametrize("seed", [pytest.param(i, marks=pytest.mark.slow if i >= 16 else ()) for i in range(50)])
 def test_random_problems_satisfy_the_optimality_conditions(seed):
     X, y, options = problem(seed)
@@ -176,6 +177,7 @@ def test_lambdas_of_every_kind(shape):
     assert len(above.knots.lams) == 0
 
 
+@pytest.mark.slow
 def test_a_target_that_explains_nothing():
     X = np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]])
     y = np.array([1.0, 1, -1, -1])  # orthogonal to both columns

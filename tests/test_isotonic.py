@@ -24,6 +24,7 @@ def draws(kind, n=2000):
     }[kind].copy()
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize(
     "kind", ["noise", "falling", "rising", "walk", "ties", "accelerating", "concave", "steep prices", "level but for rounding"]
 )

@@ -62,6 +62,7 @@ def test_prox_attains_fenchels_equality(x64, case, k):
         assert abs(gap) <= 1e-13 * (norm + np.abs(x) @ np.abs(u)) + 1e-15 * np.abs(x) @ np.abs(v) / s
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["noise", "sparse"])
 def test_the_two_ends(x64, case):
     """k = 1 is the exclusive lasso, k = n half the squared length."""

@@ -48,6 +48,7 @@ def test_small_weights_beside_a_large_one(x64):
     assert float(L1MinusL2(1.0)(jnp.array([0.0, -7.3, 0.0]))) == 0
 
 
+@pytest.mark.slow
 def test_derivatives_at_size(x64):
     """Against central differences, with a step of 1e-6: about 1e-9."""
     rng = np.random.default_rng(1)

@@ -49,7 +49,7 @@ def newton(monkeypatch, *args, **options):
 SLOW = [pytest.param(loss, marks=pytest.mark.slow) for loss in LOSSES[2:]]  # their formulas are test_glm_losses'; these are other numbers
 
 
-@pytest.mark.thin(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [*LOSSES[:2], *SLOW], ids=lambda loss: type(loss).__name__)
 @pytest.mark.parametrize("option", [o if o == "weights" else pytest.param(o, marks=pytest.mark.slow) for o in OPTIONS])
 def test_options_are_certified(loss, option):

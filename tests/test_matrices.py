@@ -54,7 +54,7 @@ def members(penalty, W, step):
     return p(W), z, p.subdiff_distance(z, (z - W) / step), p.subdiff_distance(W, -p.grad(W))
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(6)
 @pytest.mark.parametrize("spectrum", SPECTRA)
 @pytest.mark.parametrize("name", NORMS)
 def test_against_numpy(x64, name, spectrum):
@@ -80,7 +80,7 @@ def derivatives(penalty, W, step, moved, pulled):
     return forward, differences, jnp.sum(back * moved) + 0.5 * back_step, jnp.sum(pulled * forward)
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(6)
 @pytest.mark.parametrize("spectrum", ["tall", "wide", "deficient", "repeated"])
 @pytest.mark.parametrize("penalty", [*NORMS.values(), "rank"], ids=[*NORMS, "rank"])
 def test_derivatives_of_prox(x64, penalty, spectrum):

@@ -153,6 +153,7 @@ CONTAINERS = {
 }
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_the_same_numbers_in_every_container(x64, name):
     make, kernel = CONTAINERS[name]

@@ -81,7 +81,7 @@ def test_ridge_equals_scikit_learn(n, p, intercept):
     assert fit.gap.max() < 1e-9
 
 
-@pytest.mark.thin(2)
+@pytest.mark.thin(4)
 @pytest.mark.parametrize(("n", "p"), [(60, 7), (20, 35)])
 @pytest.mark.parametrize("intercept", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("l1_ratio", [1.0, 0.3])
@@ -398,6 +398,7 @@ def test_leave_one_out_by_leaving_one_out(n, p):
     np.testing.assert_allclose(fit.loo[0], np.average(errors, weights=v), rtol=1e-9)
 
 
+@pytest.mark.thin(2)
 def test_degrees_of_freedom_and_gcv_from_the_hat_matrix():
     X, y = made(25, 4)
     fit = jaxreg.path(X, y, jaxreg.L2(), lams=[3.0])
@@ -453,6 +454,7 @@ def test_separable_classes_are_finite_and_flagged_only_at_zero():
     assert not endless.converged[0]
 
 
+@pytest.mark.slow
 def test_columns_of_very_different_scale():
     X, y = made(60, 5)
     X = X * np.array([1e-6, 1e-3, 1.0, 1e3, 1e6])

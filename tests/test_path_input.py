@@ -80,6 +80,7 @@ def test_bad_input(case):
         call()
 
 
+@pytest.mark.slow
 def test_boolean_and_integer_columns_are_computed_in_floating_point():
     rng = np.random.default_rng(0)
     X = rng.integers(0, 2, (30, 3)).astype(bool)

@@ -215,7 +215,7 @@ def test_grad(x64, name):
     np.testing.assert_allclose(grads[smooth], automatic[smooth], rtol=1e-14, atol=1e-15)
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(6)
 @table
 def test_subdiff_distance(x64, name):
     """Against the steepest descent over 20,000 directions and one-sided differences of the definition: 1e-5."""
@@ -341,7 +341,7 @@ def test_dtypes(x64, name, dtype):
     np.testing.assert_allclose(np.asarray(z, float), over(lambda w: penalty.prox(w, 0.5), POINTS), atol=16 * eps * 3)
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(6)
 @table
 def test_compiled_and_mapped(x64, name):
     """Eager, under jit, and with a batch axis on every strength: the same numbers."""

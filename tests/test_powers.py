@@ -24,6 +24,7 @@ def bisected(m, s, p):
     return z.astype(float), (z / 2 - m + s * z ** (p - np.longdouble(1)) < 0)
 
 
+@pytest.mark.thin(2)
 @kinds
 def test_prox_at_all_scales(x64, kind):
     """Some ten roundings on the way to c/y, which is at most 1/2; the threshold decides alike (no draw is within rounding of it)."""

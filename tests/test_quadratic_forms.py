@@ -103,6 +103,7 @@ def test_graph_laplacian_of_a_huge_strength_takes_means(x64):
     np.testing.assert_allclose(z, [3, 3, 3, -0.5, -0.5, 7], atol=1e-14)
 
 
+@pytest.mark.slow
 def test_a_long_chain(x64):
     """1e4 nodes: the equation holds to rounding of its terms."""
     n = 10_000
@@ -112,6 +113,7 @@ def test_a_long_chain(x64):
     np.testing.assert_allclose(z + penalty.grad(z), v, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_orthogonality_prox_is_the_global_minimiser(x64):
     """Singular value by singular value, against a grid with an accuracy of 1e-5 in z, and so 1e-9 in the objective."""
     rng = np.random.default_rng(0)

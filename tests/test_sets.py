@@ -249,7 +249,7 @@ def test_derivatives(x64, name):
         np.testing.assert_allclose(pulled, NORMAL @ slope, rtol=1e-10, atol=1e-10 * np.abs(along).max())
 
 
-@pytest.mark.thin(4)
+@pytest.mark.thin(8)
 @pytest.mark.parametrize("size", [1e30, 1e-30])
 @ALL
 def test_the_ends_of_float32(name, size):
@@ -308,6 +308,7 @@ def test_several_leaves_are_one_vector(x64):
         np.testing.assert_allclose(np.concatenate([z["a"].ravel(), z["c"]]), prox(penalty, v), rtol=1e-14, atol=1e-14)
 
 
+@pytest.mark.thin(2)
 @pytest.mark.parametrize(
     ("penalty", "reference"),
     [
@@ -486,7 +487,7 @@ def test_formulas():
     assert Simplex().around(0.0).formula() == "[(w − w₀) ≥ 0, Σ(w − w₀) = 1]"
 
 
-@pytest.mark.thin(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_sparse_ball_keeps_the_first_of_equals(dtype, x64):
     """Against a stable sort; alone and in batches, with ties, zeros, infinities and NaN (which counts as largest, as in top_k)."""

@@ -122,6 +122,7 @@ def test_a_constant_column_is_constant_to_rounding():
     assert np.asarray(spread)[0] <= 4 * np.finfo(float).eps * 0.1
 
 
+@pytest.mark.slow
 def test_rows_of_a_working_set_are_those_of_the_dense_matrix():
     X, rng = made(30, 12), np.random.default_rng(4)
     factor, shift, root = rng.normal(size=13), rng.normal(size=13), rng.random(30)

@@ -91,7 +91,7 @@ def test_huge_zero_and_level(x64, isotropic):
     assert float(TotalVariation(1.0, isotropic)(jnp.full((3, 4), 0.3))) == 0
 
 
-@pytest.mark.thin(2)
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("shape", [(9, 1), (1, 9)])
 def test_a_line_is_one_dimensional(x64, isotropic, shape):

@@ -284,7 +284,7 @@ def why_no_gap(setup: Setup, design: Design, penalty: Penalty) -> str | None:
         return "the penalty is not convex"
     like = jax.ShapeDtypeStruct(setup.shape(design.X.shape[1]), design.X.dtype)
     try:
-        jax.eval_shape(functools.partial(_conjugate, setup), design, penalty, like)
+        _conjugate.eval_shape(setup, design, penalty, like)
     except UnknownOperation as error:
         return str(error)
     return None

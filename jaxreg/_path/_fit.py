@@ -125,9 +125,9 @@ class Interest(NamedTuple):
 def null_of(problem: Problem, v: np.ndarray, A: Any) -> Null:
     """The null model of one set of sample weights; A are its free columns."""
     setup, design = problem.setup, problem.design
-    weights = jnp.asarray(v, design.X.dtype)
+    weights = np.asarray(v, design.X.dtype)
     scaled = setup.standardize or bool(np.any(problem.free))
-    scale = scale_of(setup, design, weights) if scaled else jnp.ones(design.X.shape[1], design.X.dtype)
+    scale = scale_of(setup, design, weights) if scaled else np.ones(design.X.shape[1], design.X.dtype)
     return null_model(setup, design, weights, scale, A, problem.penalty)
 
 
@@ -250,7 +250,7 @@ def _certificate(
     # Squared error is certified in one pass over the rows for all λ of a chunk.
     wide = constant_curvature(problem.setup) and not isinstance(problem.design.X, Sparse)
     chunk = 100 if wide and len(lams) > CHUNK else CHUNK
-    lane = jnp.asarray(v), jnp.asarray(scale), A, problem.penalty, null
+    lane = v, scale, A, problem.penalty, null
     parts = []
     for start in range(0, len(lams), chunk):
         part = [part_of(x, start, chunk) for x in (lams, coef, intercept, scaled)]

@@ -129,7 +129,7 @@ def _check_operations(setup: Setup, design: Design, penalty: Penalty) -> None:
     """Refuse by the argument's name what solver and certificate would only stumble over."""
     like = jax.ShapeDtypeStruct(setup.shape(design.X.shape[1]), design.X.dtype)
     try:
-        jax.eval_shape(functools.partial(_operations, setup), design, penalty, like)
+        _operations.eval_shape(setup, design, penalty, like)
     except UnknownOperation as error:
         if design.lower is not None:
             _check_operations(setup, design._replace(lower=None, upper=None), penalty)

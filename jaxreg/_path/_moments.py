@@ -168,10 +168,10 @@ def of_lanes(design: Design, weights: np.ndarray, ids: np.ndarray | None) -> Mom
     Folds cost one more pass over the rows for each repeat: their moments are subtracted from those of all. Where that leaves too
     few digits of a column, nearly all of whose spread lies in the one fold, the lane's own rows are summed.
     """
-    center, level = means(design, jnp.asarray(weights[0]))
+    center, level = means(design, weights[0])
 
     def of_rows(design: Design, v: np.ndarray, ends: np.ndarray) -> Array:
-        return second_moments(design, jnp.asarray(v), center, level, jnp.asarray(ends))
+        return second_moments(design, v, center, level, ends)
 
     everything = np.array([weights.shape[1]])
     if ids is None:

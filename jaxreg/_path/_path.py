@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from .._penalties import Penalty
@@ -146,7 +146,7 @@ def as_path(problem: Problem, fits: Fits, penalty: Penalty, asked: Any) -> Path:
         if not setup.standardize:
             arrays["loo"] = np.asarray(fits.ridge.loo)
     if not problem.as_numpy:
-        arrays = {name: jnp.asarray(value) for name, value in arrays.items()}
+        arrays = jax.device_put(arrays)
     return Path(
         **arrays,
         null_loss=null_loss,

@@ -111,9 +111,14 @@ def _interior(v: Array, lam: Any, free: Array, order: int) -> _Point:
 
     def newton(state: tuple[_Point, Array, Array, Array]) -> tuple[_Point, Array, Array, Array]:
         p, now, step, _ = state
-        predicted = solve(p, jnp.zeros_like(slopes), jnp.zeros_like(slopes))
-        target = (gap(move(p, predicted, longest(p, predicted))) / now) ** 3 * now / (2 * count)
-        d = solve(p, target - predicted.above * predicted.upper, target - predicted.below * predicted.lower)
+
+        def direction(_: Any, carry: tuple[Array, Array, _Point]) -> tuple[Array, Array, _Point]:
+            """The predictor's, then the corrector's: a loop, for fitting takes long to compile."""
+            d = solve(p, *carry[:2])
+            target = (gap(move(p, d, longest(p, d))) / now) ** 3 * now / (2 * count)
+            return target - d.above * d.upper, target - d.below * d.lower, d
+
+        *_, d = jax.lax.fori_loop(0, 2, direction, (jnp.zeros_like(slopes), jnp.zeros_like(slopes), p))
         moved = move(p, d, longest(p, d))
         new = gap(moved)
         # Near the end rounding decides: stop where the gap, once small, no longer falls.
