@@ -28,8 +28,6 @@ def refusal(case):
         return "penalty_factor scales a penalty feature by feature"
     if case.penalty == "Nuclear" and case.targets == 1 and case.loss != "multinomial":
         return r"penalty does not fit coefficients of shape \(6,\): Nuclear"
-    if case.penalty == "FusedLasso+L1":
-        return "penalty: a path needs the prox and the subdifferential of FusedLasso"
     if case.bounds != "none" and case.penalty not in SEPARABLE:
         return "lower and upper: the joint prox or subdifferential of bounds and"
     return None

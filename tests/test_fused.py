@@ -1,11 +1,14 @@
 """Total variation along a line: a taut string in plain NumPy, certificates at size, derivatives, ties and extremes."""
 
+import cvxpy as cp
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxreg import L1, FusedLasso, solve
+import jaxreg
+from jaxreg import L1, L2, Box, FusedLasso, NonNegative, Zero, solve
+from jaxreg._penalties import Sum
 from jaxreg._penalties._levels import _in_parallel, _in_sequence, level
 
 
@@ -186,6 +189,63 @@ def test_fused_lasso_of_the_paper(x64):
     z = (FusedLasso(0.6) + L1(0.2)).prox(v)
     fused = taut_string(np.asarray(v), 0.6)
     np.testing.assert_allclose(z, np.sign(fused) * np.maximum(np.abs(fused) - 0.2, 0), atol=1e-13)
+
+
+def shortest(w, g, levels, size, lower):
+    """The least ``‖g + Dᵀu + s‖`` over the subdifferentials' u and s, by a convex solver; s of ``size·|w|``, or with w >= ``lower``."""
+    u, s = cp.Variable(w.size - 1), cp.Variable(w.size)
+    jumps = np.sign(np.diff(w))
+    known = [u[jumps != 0] == levels * jumps[jumps != 0], cp.abs(u) <= levels, s[w != 0] == size * np.sign(w[w != 0])]
+    known.append(s[w == 0] <= size)
+    if lower is None:
+        known.append(s >= -size)
+    problem = cp.Problem(cp.Minimize(cp.norm(g - cp.diff(cp.hstack([0, u, 0])) + s)), known)
+    return problem.solve(solver="CLARABEL")
+
+
+@pytest.mark.thin(6)
+@pytest.mark.parametrize("placed", [lambda p: p, lambda p: p.on("w"), lambda p: p + L2(0.5)], ids=["plain", "on", "with L2"])
+@pytest.mark.parametrize("lower", [None, 0.0])
+def test_subdifferential_of_a_sum_against_a_convex_solver(x64, placed, lower):
+    rng = np.random.default_rng(5)
+    for _ in range(4):
+        w = np.repeat(rng.integers(-1 if lower is None else 0, 2, 3), 3).astype(float)
+        g, (a, b) = rng.standard_normal(9), rng.uniform(0.1, 1.5, 2)
+        p = placed(FusedLasso(a) + L1(b) + (NonNegative() if lower == 0 else Zero()))
+        own = w if isinstance(p, Sum) and any(isinstance(q, L2) for q in p.summands) else 0 * w
+        found = p.subdiff_distance({"w": jnp.asarray(w)}, {"w": jnp.asarray(g)})
+        np.testing.assert_allclose(found, shortest(w, g + own, a, b, lower), atol=1e-7)  # the solver's own tolerance is 1e-8
+
+
+def test_where_the_fused_lasso_is_zero(x64):
+    """From lambda_max on, and there its conjugate turns from 0 to +inf: both against where the prox vanishes."""
+    p, v = FusedLasso(0.5) + L1(0.2), jnp.asarray(np.random.default_rng(6).standard_normal(12))
+    largest = float(p.lambda_max(-v))
+    assert np.all(p.at(largest * (1 + 1e-12)).prox(v) == 0)
+    assert np.any(p.at(largest * (1 - 1e-9)).prox(v) != 0)
+    assert float(p.at(largest * (1 + 1e-12)).conjugate(v)) == 0
+    assert float(p.at(largest * (1 - 1e-9)).conjugate(v)) == np.inf
+    with pytest.raises(jaxreg.UnknownOperation, match="FusedLasso"):
+        (p + Box(-1, 1)).conjugate(v)
+
+
+@pytest.mark.slow
+def test_path_of_the_fused_lasso():
+    """Levels and zeros; certified, and the objective is that of a convex solver to its tolerance."""
+    rng = np.random.default_rng(7)
+    X, true = rng.standard_normal((60, 20)), np.repeat([0.0, 1.0, 0.0, -1.0], 5)
+    y = X @ true + 0.3 * rng.standard_normal(60)
+    fit = jaxreg.path(X, y, FusedLasso() + L1(0.5), lams=[1e5, 20.0, 2.0], intercept=False)
+    assert fit.gap_reason is None
+    assert np.all(fit.gap < 1e-10)
+    assert np.all(fit.coef[0] == 0)
+    assert len(np.unique(fit.coef[1])) < 10
+    w = cp.Variable(20)
+    for lam, value, coef in zip(fit.lams[1:], fit.loss_value[1:], fit.coef[1:], strict=True):
+        price = cp.norm1(cp.diff(w)) + 0.5 * cp.norm1(w)
+        best = cp.Problem(cp.Minimize(cp.sum_squares(y - X @ w) + lam * price)).solve(solver="CLARABEL")
+        ours = value + lam * (np.abs(np.diff(coef)).sum() + 0.5 * np.abs(coef).sum())
+        np.testing.assert_allclose(ours, best, rtol=1e-7)
 
 
 @pytest.mark.slow

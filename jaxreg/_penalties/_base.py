@@ -175,6 +175,11 @@ class Penalty:
         del params
         return residual
 
+    def _shortest(self, params: PyTree, grad: PyTree) -> PyTree:
+        """The shortest element of ``grad`` plus the subdifferential at ``params``, of grad's structure; what role "levels" needs."""
+        del params, grad
+        raise UnknownOperation(f"the subdifferential of {self!r} in a sum is not known")
+
     def lambda_max(self, grad_at_zero: PyTree) -> Scalar:
         """The smallest λ for which zero is stationary for ``loss + λ·penalty``, for a convex penalty a solution; +inf without one (ridge).
 

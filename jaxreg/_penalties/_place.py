@@ -119,6 +119,10 @@ class On(Wrapper):
         outside = [jnp.asarray(g) for g in jax.tree.leaves(off) if is_penalised_leaf(g)]
         return norm([self.penalty.subdiff_distance(_tree.keep(mask, params), _tree.keep(mask, grad)), *outside])
 
+    def _shortest(self, params: PyTree, grad: PyTree) -> PyTree:
+        mask = _tree.select(self.where.value, params)
+        return self._fill(self.penalty._shortest(_tree.keep(mask, params), _tree.keep(mask, grad)), grad, lambda leaf: leaf)
+
     def _relax(self, params: PyTree, residual: PyTree) -> PyTree:
         mask = _tree.select(self.where.value, params)
         relaxed = self.penalty._relax(_tree.keep(mask, params), _tree.keep(mask, residual))
@@ -203,8 +207,14 @@ class Around(Wrapper):
         return self.penalty.subdifferential(self._difference(params))
 
     def subdiff_distance(self, params: PyTree, grad: PyTree) -> Scalar:
-        size = jnp.maximum(largest(params), largest(self._difference(params)))
-        return self.penalty.subdiff_distance(settled(self.penalty, self._difference(params), size), grad)
+        return self.penalty.subdiff_distance(self._settled(params), grad)
+
+    def _shortest(self, params: PyTree, grad: PyTree) -> PyTree:
+        return self.penalty._shortest(self._settled(params), grad)
+
+    def _settled(self, params: PyTree) -> PyTree:
+        difference = self._difference(params)
+        return settled(self.penalty, difference, jnp.maximum(largest(params), largest(difference)))
 
     def _relax(self, params: PyTree, residual: PyTree) -> PyTree:
         return self.penalty._relax(self._difference(params), residual)

@@ -29,7 +29,7 @@ from jaxtyping import Scalar
 from .._dtypes import cast, is_concrete, is_number, is_penalised_leaf
 from ._arithmetic import total, zero_or_inf
 from ._base import Penalty, PyTree, Strength, UnknownOperation, _fields
-from ._place import Around, Wrapper
+from ._place import Around, Wrapper, largest
 
 
 def add(first: Penalty, second: Penalty) -> Penalty:
@@ -101,12 +101,19 @@ class Sum(Penalty):
         return lower, upper
 
     def subdiff_distance(self, params: PyTree, grad: PyTree) -> Scalar:
-        kinked = [p for p in self.summands if not p.smooth]
-        if len(kinked) != 1:
+        kinked = sorted((p for p in self.summands if not p.smooth), key=lambda p: p.role != "levels")
+        if not kinked or (len(kinked) > 1 and kinked[0].role != "levels"):
             return super().subdiff_distance(params, grad)
         # The smooth terms only move the gradient, and what a norm's or a set's subdifferential looks like is its own affair.
         moved = self._fold([grad, *[p.grad(params) for p in self.summands if p.smooth]], jnp.add)
-        return kinked[0].subdiff_distance(params, moved)
+        first, *rest = kinked
+        if not rest:
+            return first.subdiff_distance(params, moved)
+        # Within a level all numbers are alike: the shortest element is a joint prox, of the two subdifferentials' support functions.
+        for p in rest:
+            if _overlap(first, p, params) and not _known(first, p, params):
+                raise _unknown("subdifferential", first, p, _obstacle(first, p))
+        return Sum(tuple(rest)).subdiff_distance(params, first._shortest(params, moved))
 
     def _relax(self, params: PyTree, residual: PyTree) -> PyTree:
         self._refuse_overlap([p for p in self._terms() if p.role == "norm"], params)
@@ -118,9 +125,10 @@ class Sum(Penalty):
         for p in self._terms():
             if p.reference() is not None:
                 return p.lambda_max(grad_at_zero)  # raises: such a term does not shrink towards zero
-        if not any(p.role == "norm" for p in self._terms()):
+        together = [p.role for p in self._terms() if not p.smooth]
+        if "norm" not in together and ("levels" not in together or len(together) == 1):
             return super().lambda_max(grad_at_zero)
-        # A ball and an interval together: no closed form, but zero is the solution exactly from some λ on.
+        # A ball, or levels, and an interval together: no closed form, but zero is the solution exactly from some λ on.
         # Doubling finds an upper end, halving the interval then takes one bit of λ a step.
         zero = jax.tree.map(jnp.zeros_like, grad_at_zero)
         grad_at_zero = jax.tree.map(lambda g, free: jnp.where(free, 0, g), grad_at_zero, self.free(zero))
@@ -190,6 +198,14 @@ class Sum(Penalty):
                 t.conjugate(jax.tree.map(lambda u, c: u if c else jnp.zeros_like(u), dual, c)) for t, c in zip(terms, covers, strict=True)
             ]
             return total([*own, *jax.tree.leaves(uncovered)])
+        roles = [t.role for t in terms]
+        if "levels" in roles and all(t.role in ("levels", "soft") and t.reference() is None for t in terms):
+            # Of what grows in proportion: the indicator of the subdifferential at zero, here to the rounding of running sums.
+            zero = jax.tree.map(jnp.zeros_like, dual)
+            missed = self.subdiff_distance(zero, jax.tree.map(jnp.negative, dual))
+            size = sum(jnp.size(u) for u in jax.tree.leaves(dual))
+            slack = 4 * max(16, size) * jnp.finfo(missed.dtype).eps * largest(dual)
+            return jnp.where(missed <= slack, 0, jnp.inf).astype(missed.dtype)
         if any(t.role not in ("soft", "quadratic", "interval") or t.reference() is not None for t in terms):
             pairs = [(a, b) for i, a in enumerate(terms) for b in terms[i + 1 :] if _overlap(a, b, dual)]
             raise _unknown("conjugate", *pairs[0])

@@ -155,6 +155,11 @@ class Vectorwise(Penalty):
         residuals = self._apply(lambda w, g, *s: self.vector_residual(w, g, *s), blocks, slopes)
         return norm(residuals)
 
+    def _shortest(self, params: PyTree, grad: PyTree) -> PyTree:
+        blocks, _ = self._gather(params)
+        slopes, put_back = self._gather(grad)
+        return put_back(self._apply(lambda w, g, *s: self.vector_residual(w, g, *s), blocks, slopes), lambda leaf: leaf)
+
     def lambda_max(self, grad_at_zero: PyTree) -> Scalar:
         blocks, _ = self._gather(grad_at_zero)
         found = self._apply(lambda g, *s: self.vector_lambda_max(g, *s), blocks)
