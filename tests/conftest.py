@@ -26,16 +26,16 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Of the examples of a test every k-th runs at every change (``@pytest.mark.thin(k)``), the rest with the slow tests."""
+    """Of the examples of a test, or the tests of a file, every k-th runs at every change (``thin(k)``), the rest with the slow tests."""
     seen = Counter()
     for item in items:
-        thin = item.get_closest_marker("thin")
+        node, thin = next(item.iter_markers_with_node("thin"), (None, None))
         if thin is None or item.get_closest_marker("slow") is not None:
             continue
-        test = item.nodeid.split("[")[0]
-        if seen[test] % thin.args[0]:
+        group = item.nodeid.split("[")[0] if node is item else node.nodeid
+        if seen[group] % thin.args[0]:
             item.add_marker("slow")
-        seen[test] += 1
+        seen[group] += 1
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from jaxreg import L1, L2, Box, FusedLasso, NonNegative, Zero, solve
 from jaxreg._penalties import Sum
 from jaxreg._penalties._levels import _in_parallel, _in_sequence, level
 
+pytestmark = pytest.mark.thin(2)
+
 
 def taut_string(v, lam):
     """The shortest string through the tube of radius lam around the running sums: its slopes are the answer.
@@ -217,9 +219,10 @@ def test_subdifferential_of_a_sum_against_a_convex_solver(x64, placed, lower):
         np.testing.assert_allclose(found, shortest(w, g + own, a, b, lower), atol=1e-7)  # the solver's own tolerance is 1e-8
 
 
-def test_where_the_fused_lasso_is_zero(x64):
+@pytest.mark.parametrize("rest", [L1(0.2), L1(0.2) + NonNegative()], ids=repr)
+def test_where_the_fused_lasso_is_zero(x64, rest):
     """From lambda_max on, and there its conjugate turns from 0 to +inf: both against where the prox vanishes."""
-    p, v = FusedLasso(0.5) + L1(0.2), jnp.asarray(np.random.default_rng(6).standard_normal(12))
+    p, v = FusedLasso(0.5) + rest, jnp.asarray(np.random.default_rng(6).standard_normal(12))
     largest = float(p.lambda_max(-v))
     assert np.all(p.at(largest * (1 + 1e-12)).prox(v) == 0)
     assert np.any(p.at(largest * (1 - 1e-9)).prox(v) != 0)

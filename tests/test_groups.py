@@ -20,6 +20,8 @@ from jaxreg import (
     solve,
 )
 
+pytestmark = pytest.mark.thin(2)
+
 KINDS = {
     "sparse": lambda **k: SparseGroupLasso(0.7, l1_ratio=0.3, **k),
     "net": lambda **k: GroupElasticNet(0.7, l1_ratio=0.6, **k),

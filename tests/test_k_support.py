@@ -7,6 +7,8 @@ import pytest
 
 from jaxreg import L2, ExclusiveLasso, KSupport
 
+pytestmark = pytest.mark.thin(2)
+
 CASES = {
     "noise": lambda rng: rng.normal(size=500),
     "sparse": lambda rng: np.where(np.arange(500) < 7, rng.normal(size=500), 0),

@@ -12,6 +12,8 @@ from jaxreg import L2, Nuclear, PSDCone, RankBall, SpectralNorm, SquaredSpectral
 from jaxreg._penalties._spectral import spectral_map, symmetric_map
 from jaxreg._tree import Static
 
+pytestmark = pytest.mark.thin(2)
+
 NORMS = {"nuclear": Nuclear(0.7), "spectral": SpectralNorm(0.7), "squared": SquaredSpectralNorm(0.7)}
 SPECTRA = {
     "tall": (6, 4, [3.0, 2.0, 1.0, 0.3]),

@@ -34,6 +34,8 @@ from jaxreg import (
 )
 from tests import oracles
 
+pytestmark = pytest.mark.thin(2)
+
 R = np.array([1.0, -0.5])
 WEIGHTS = np.array([0.3, 1.2])
 

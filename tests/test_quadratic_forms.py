@@ -7,6 +7,8 @@ import pytest
 
 from jaxreg import L2, GraphLaplacian, Orthogonality, Tikhonov
 
+pytestmark = pytest.mark.thin(2)
+
 
 def quotient(f, x, u, h=1e-6):
     """Central difference: h² times a third derivative and ε/h, about 1e-9."""

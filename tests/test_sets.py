@@ -34,6 +34,8 @@ from jaxreg import (
     solve,
 )
 
+pytestmark = pytest.mark.thin(2)
+
 N = 50
 DRAW = np.random.default_rng(0)
 NORMAL = DRAW.normal(size=N)

@@ -10,6 +10,8 @@ import pytest
 from jaxreg import L1, TotalVariation, UnknownOperation
 from jaxreg._penalties._components import components, means
 
+pytestmark = pytest.mark.thin(2)
+
 BOTH = pytest.mark.parametrize("isotropic", [True, False])
 
 

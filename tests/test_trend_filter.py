@@ -8,6 +8,8 @@ from scipy.optimize import lsq_linear
 
 from jaxreg import FusedLasso, TrendFilter
 
+pytestmark = pytest.mark.thin(2)
+
 
 def noisy(n, seed=0):
     x = np.linspace(0, 1, n)

@@ -11,6 +11,8 @@ import jaxreg
 from jaxreg import losses, verify
 from jaxreg.verify import _search
 
+pytestmark = pytest.mark.thin(2)
+
 
 def row(report, name):
     (found,) = [r for r in report.rows if r.property == name]

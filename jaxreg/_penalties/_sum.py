@@ -198,8 +198,8 @@ class Sum(Penalty):
                 t.conjugate(jax.tree.map(lambda u, c: u if c else jnp.zeros_like(u), dual, c)) for t, c in zip(terms, covers, strict=True)
             ]
             return total([*own, *jax.tree.leaves(uncovered)])
-        roles = [t.role for t in terms]
-        if "levels" in roles and all(t.role in ("levels", "soft") and t.reference() is None for t in terms):
+        homogeneous = [t.reference() is None and (t.role in ("levels", "soft") or (t.role == "interval" and t.cone)) for t in terms]
+        if all(homogeneous) and any(t.role == "levels" for t in terms):
             # Of what grows in proportion: the indicator of the subdifferential at zero, here to the rounding of running sums.
             zero = jax.tree.map(jnp.zeros_like, dual)
             missed = self.subdiff_distance(zero, jax.tree.map(jnp.negative, dual))
