@@ -220,3 +220,60 @@ def test_a_dual_is_finite_at_its_own_prox(x64, size):
 def test_a_moved_cone_is_none():
     assert NonNegative().cone
     assert not NonNegative().around(0.5).cone
+
+
+def test_numbers_that_are_no_parameters_have_no_part_in_a_conjugate(x64):
+    dual = {"w": jnp.asarray([1.0, -2.0]), "count": jnp.asarray([3])}
+    for p in (L1(1.0) + L2(1.0), L2(1.0) + NonNegative(), L1(1.0) + Box(-1.0, 1.0), FusedLasso(3.0) + L1(1.0)):
+        assert float(p.conjugate(dual)) == float(p.conjugate({"w": dual["w"]}))
+    apart = L1(3.0).on("w") + L2(1.0).on("v")
+    assert float(apart.conjugate({**dual, "v": jnp.asarray([1.0])})) == 0.25
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-60, 1.0, 1e60])
+def test_lambda_max_by_bisection_at_any_size(x64, size):
+    g = jnp.asarray([1.0, -2.0, 0.5])
+    for p, at_one in ((L1(1.0) + L2Norm(1.0), 1.0), (FusedLasso(1.0) + L1(1.0), 2 / 3)):
+        # What L1 leaves of g at λ = 1 is (0, 1, 0), of norm 1; the middle's 2 is held by λ of its own and of two differences.
+        np.testing.assert_allclose(float(p.lambda_max(size * g)) / size, at_one, rtol=1e-13)
+
+
+def test_lambda_max_beside_smooth_terms_is_that_of_the_other(x64):
+    g = jnp.asarray([1.0, -0.4, 0.2, -0.8])
+    for p in (FusedLasso(1.0), SLOPE(1.0, weights=jnp.arange(4.0, 0, -1)), L2Norm(1.0), LInf(1.0)):
+        assert float((p + L2(1.0)).lambda_max(g)) == float(p.lambda_max(g))
+        np.testing.assert_array_equal(jax.grad((p + L2(1.0)).lambda_max)(g), jax.grad(p.lambda_max)(g))
+        elsewhere = p.on("a") + L2(1.0)
+        assert float(elsewhere.lambda_max({"a": g, "b": g})) == np.inf  # ridge of b is never zero
+        assert float(elsewhere.lambda_max({"a": g, "b": 0 * g})) == float(p.lambda_max(g))
+
+
+def test_lambda_max_by_bisection_has_no_derivative_and_says_so(x64):
+    with pytest.raises(UnknownOperation, match="bisection"):
+        jax.grad((FusedLasso(1.0) + L1(1.0)).lambda_max)(jnp.asarray([1.0, -2.0]))
+
+
+def test_rounding_is_no_slope_of_levels(x64):
+    g = np.random.default_rng(1).normal(size=9)
+    g = jnp.asarray(g - g.mean())
+    for rest in (NonNegative(), Box(-1.0, 1.0), L1(0.0)):
+        np.testing.assert_allclose((FusedLasso(1.0) + rest).lambda_max(g), FusedLasso(1.0).lambda_max(g), rtol=1e-12)
+
+
+def test_a_sum_placed_on_leaves_is_a_sum_of_what_is_placed(x64):
+    w, g = jnp.asarray([1.0, 1.0, 0.0, 0.0, -1.0]), jnp.asarray([0.3, -0.2, 0.1, 0.05, 1.0])
+    nested = (FusedLasso(1.0) + L1(0.5)).on("a") + L1(0.3).on("a")
+    flat = FusedLasso(1.0) + L1(0.8)
+    np.testing.assert_allclose(nested.subdiff_distance({"a": w}, {"a": g}), flat.subdiff_distance(w, g), rtol=1e-13)
+    np.testing.assert_allclose(nested.lambda_max({"a": g}), flat.lambda_max(g), rtol=1e-12)
+    apart = (FusedLasso(1.0) + L1(0.5)).on("a") + NonNegative().on("b")
+    found = apart.subdiff_distance({"a": w, "b": abs(w)}, {"a": g, "b": g})
+    parts = (FusedLasso(1.0) + L1(0.5)).subdiff_distance(w, g), NonNegative().subdiff_distance(abs(w), g)
+    np.testing.assert_allclose(found, np.hypot(*parts), rtol=1e-13)
+
+
+def test_sums_that_are_not_known_are_named(x64):
+    w = jnp.arange(3.0)
+    for call in (lambda p: p.subdiff_distance(w, w), lambda p: p.lambda_max(w)):
+        with pytest.raises(UnknownOperation, match=r"the subdifferential of SLOPE.* \+ L1.*Otherwise put"):
+            call(SLOPE(1.0, weights=jnp.arange(3.0, 0, -1)) + L1(0.1))

@@ -19,6 +19,8 @@ Everything else raises, naming both terms.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -101,11 +103,13 @@ class Sum(Penalty):
         return lower, upper
 
     def subdiff_distance(self, params: PyTree, grad: PyTree) -> Scalar:
-        kinked = sorted((p for p in self.summands if not p.smooth), key=lambda p: p.role != "levels")
+        summands = self._unnested()
+        kinked = sorted((p for p in summands if not p.smooth), key=lambda p: p.role != "levels")
         if not kinked or (len(kinked) > 1 and kinked[0].role != "levels"):
-            return super().subdiff_distance(params, grad)
+            with _named(kinked):
+                return super().subdiff_distance(params, grad)
         # The smooth terms only move the gradient, and what a norm's or a set's subdifferential looks like is its own affair.
-        moved = self._fold([grad, *[p.grad(params) for p in self.summands if p.smooth]], jnp.add)
+        moved = self._fold([grad, *[p.grad(params) for p in summands if p.smooth]], jnp.add)
         first, *rest = kinked
         if not rest:
             return first.subdiff_distance(params, moved)
@@ -114,6 +118,11 @@ class Sum(Penalty):
             if _overlap(first, p, params) and not _known(first, p, params):
                 raise _unknown("subdifferential", first, p, _obstacle(first, p))
         return Sum(tuple(rest)).subdiff_distance(params, first._shortest(params, moved))
+
+    def _unnested(self) -> tuple[Penalty, ...]:
+        """Its terms, a sum that was placed on leaves as the sum of what is placed there."""
+        nested = [isinstance(p, Wrapper) and isinstance(p.penalty, Sum) for p in self.summands]
+        return tuple(q for p, n in zip(self.summands, nested, strict=True) for q in (p.terms() if n else (p,)))
 
     def _relax(self, params: PyTree, residual: PyTree) -> PyTree:
         self._refuse_overlap([p for p in self._terms() if p.role == "norm"], params)
@@ -125,29 +134,22 @@ class Sum(Penalty):
         for p in self._terms():
             if p.reference() is not None:
                 return p.lambda_max(grad_at_zero)  # raises: such a term does not shrink towards zero
-        together = [p.role for p in self._terms() if not p.smooth]
-        if "norm" not in together and ("levels" not in together or len(together) == 1):
-            return super().lambda_max(grad_at_zero)
-        # A ball, or levels, and an interval together: no closed form, but zero is the solution exactly from some λ on.
-        # Doubling finds an upper end, halving the interval then takes one bit of λ a step.
         zero = jax.tree.map(jnp.zeros_like, grad_at_zero)
-        grad_at_zero = jax.tree.map(lambda g, free: jnp.where(free, 0, g), grad_at_zero, self.free(zero))
-
-        def is_zero_solution(lam: Any) -> Any:
-            return self.at(lam).subdiff_distance(zero, grad_at_zero) == 0
-
-        one = jnp.ones((), jnp.result_type(*jax.tree.leaves(grad_at_zero)))
-        bits = jnp.finfo(one.dtype).bits
-        upper = jax.lax.while_loop(lambda u: ~is_zero_solution(u) & jnp.isfinite(u), lambda u: 2 * u, one)
-
-        def halve(_: Any, ends: tuple[Any, Any]) -> tuple[Any, Any]:
-            lower, upper = ends
-            middle = (lower + upper) / 2
-            solved = is_zero_solution(middle)
-            return jnp.where(solved, lower, middle), jnp.where(solved, middle, upper)
-
-        found = jax.lax.fori_loop(0, 2 * bits, halve, (jnp.zeros_like(upper), upper))[1]
-        return jnp.where(is_zero_solution(0.0), 0, found)
+        free = self.free(zero)
+        grad_at_zero = jax.tree.map(lambda g, free: jnp.where(free, 0, g), grad_at_zero, free)
+        summands = self._unnested()
+        kinked, smooth = [p for p in summands if not p.smooth], [p for p in summands if p.smooth]
+        if len(kinked) == 1 and not self.separable:
+            # Smooth terms are flat at zero, or there is no such λ; nor where a slope is left to them.
+            slopes = jax.tree.leaves([p.grad(zero) for p in smooth])
+            left = jax.tree.leaves(jax.tree.map(lambda g, free: jnp.where(free, g, 0), grad_at_zero, kinked[0].free(zero)))
+            never = jnp.any(jnp.stack([jnp.any(x != 0) for x in slopes + left]))
+            return jnp.where(never, jnp.inf, kinked[0].lambda_max(grad_at_zero))
+        together = [p.role for p in self._terms() if not p.smooth]
+        if "norm" not in together and "levels" not in together:
+            with _named(kinked):
+                return super().lambda_max(grad_at_zero)
+        return _smallest_by_bisection(self, grad_at_zero, zero)
 
     def weak_convexity(self) -> Any:
         """A bound: the moduli add, but two terms need not be at their worst at one place."""
@@ -193,7 +195,8 @@ class Sum(Penalty):
         terms = self._terms()
         covers = [t.covers(dual) for t in terms]
         if not any(_overlap(a, b, dual) for i, a in enumerate(terms) for b in terms[i + 1 :]):
-            uncovered = jax.tree.map(lambda u, *c: None if any(c) else jnp.sum(zero_or_inf(jnp.asarray(u))), dual, *covers)
+            skipped = lambda u, c: any(c) or not is_penalised_leaf(u)  # noqa: E731
+            uncovered = jax.tree.map(lambda u, *c: None if skipped(u, c) else jnp.sum(zero_or_inf(jnp.asarray(u))), dual, *covers)
             own = [
                 t.conjugate(jax.tree.map(lambda u, c: u if c else jnp.zeros_like(u), dual, c)) for t, c in zip(terms, covers, strict=True)
             ]
@@ -216,6 +219,60 @@ class Sum(Penalty):
             for second in norms[i + 1 :]:
                 if _overlap(first, second, params):
                     raise _unknown("subdifferential", first, second)
+
+
+@contextlib.contextmanager
+def _named(kinked: list[Penalty]) -> Iterator[None]:
+    """What a term alone would say of itself is said of the two that are not known together."""
+    try:
+        yield
+    except UnknownOperation as error:
+        first, *rest = sorted(kinked, key=lambda p: p.separable)
+        if not rest:
+            raise
+        raise _unknown("subdifferential", first, rest[0]) from error
+
+
+@jax.custom_jvp
+def _constant(x: Any) -> Any:
+    return x
+
+
+@_constant.defjvp
+def _no_derivative(primals: Any, tangents: Any) -> Any:
+    del primals, tangents
+    raise UnknownOperation("lambda_max of a sum of a norm, or levels, and another kink is found by bisection: it has no derivative here")
+
+
+def _smallest_by_bisection(penalty: Penalty, grad_at_zero: PyTree, zero: PyTree) -> Scalar:
+    """A ball, or levels, and an interval together: no closed form, but zero is the solution exactly from some λ on.
+
+    Doubling finds an upper end, halving the interval then takes one bit of λ a step. λ is proportional to the gradient: in units of it
+    no size is too small.
+    """
+    penalty, grad_at_zero = jax.tree.map(_constant, (penalty, grad_at_zero))
+    size = largest(grad_at_zero)
+    unit = jnp.where((size > 0) & jnp.isfinite(size), size, 1)
+    slopes = jax.tree.map(lambda g: g / unit.astype(g.dtype), grad_at_zero)
+    one = jnp.ones((), jnp.result_type(*jax.tree.leaves(grad_at_zero)))
+    bits = jnp.finfo(one.dtype).bits
+    # Running sums over levels round; the answer is that much larger.
+    levels = any(t.role == "levels" for t in penalty.terms())
+    slack = 4 * max(16, sum(jnp.size(g) for g in jax.tree.leaves(slopes))) * float(jnp.finfo(one.dtype).eps) if levels else 0.0
+
+    def is_zero_solution(lam: Any) -> Any:
+        return penalty.at(lam).subdiff_distance(zero, slopes) <= slack
+
+    upper = jax.lax.while_loop(lambda u: ~is_zero_solution(u) & jnp.isfinite(u), lambda u: 2 * u, one)
+
+    def halve(_: Any, ends: tuple[Any, Any]) -> tuple[Any, Any]:
+        lower, upper = ends
+        middle = (lower + upper) / 2
+        solved = is_zero_solution(middle)
+        return jnp.where(solved, lower, middle), jnp.where(solved, middle, upper)
+
+    found = jax.lax.fori_loop(0, 2 * bits, halve, (jnp.zeros_like(upper), upper))[1]
+    return jnp.where(is_zero_solution(0.0), 0, (1 + slack) * found * unit.astype(one.dtype))
 
 
 def _reduce(function: Any, first: Any, rest: tuple[Any, ...]) -> Any:
@@ -241,6 +298,9 @@ def _separable_conjugate(terms: tuple[Penalty, ...], dual: PyTree) -> Scalar:
         ends.append(point)
 
     def supremum(u: Any, low: Any, up: Any, s: Any, a: Any) -> Any:
+        if not is_penalised_leaf(u):
+            return None
+
         def at(w: Any) -> Any:
             return u * w - s * jnp.abs(w) - 0.5 * a * w**2
 
@@ -252,7 +312,7 @@ def _separable_conjugate(terms: tuple[Penalty, ...], dual: PyTree) -> Scalar:
         straight = jnp.maximum(jnp.maximum(at_low, at_up), at(jnp.clip(0.0, low, up)))
         return jnp.sum(jnp.where(a > 0, curved, straight))
 
-    return total(jax.tree.map(supremum, dual, *ends, slopes, curvatures))
+    return total(jax.tree.leaves(jax.tree.map(supremum, dual, *ends, slopes, curvatures)))
 
 
 def _added(trees: list[PyTree], zero: PyTree) -> PyTree:
