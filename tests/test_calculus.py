@@ -222,12 +222,14 @@ def test_a_moved_cone_is_none():
     assert not NonNegative().around(0.5).cone
 
 
-def test_numbers_that_are_no_parameters_have_no_part_in_a_conjugate(x64):
+def test_numbers_that_are_no_parameters_have_no_part_in_a_sum(x64):
     dual = {"w": jnp.asarray([1.0, -2.0]), "count": jnp.asarray([3])}
     for p in (L1(1.0) + L2(1.0), L2(1.0) + NonNegative(), L1(1.0) + Box(-1.0, 1.0), FusedLasso(3.0) + L1(1.0)):
         assert float(p.conjugate(dual)) == float(p.conjugate({"w": dual["w"]}))
     apart = L1(3.0).on("w") + L2(1.0).on("v")
     assert float(apart.conjugate({**dual, "v": jnp.asarray([1.0])})) == 0.25
+    for p in (L1(1.0) + L2Norm(1.0), FusedLasso(1.0) + L1(1.0)):
+        assert float(p.lambda_max({"w": 1e-3 * dual["w"], "count": dual["count"]})) == float(p.lambda_max({"w": 1e-3 * dual["w"]}))
 
 
 @pytest.mark.parametrize("size", [1e-300, 1e-60, 1.0, 1e60])

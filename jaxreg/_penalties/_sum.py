@@ -253,7 +253,7 @@ def _smallest_by_bisection(penalty: Penalty, grad_at_zero: PyTree, zero: PyTree)
     penalty, grad_at_zero = jax.tree.map(_constant, (penalty, grad_at_zero))
     size = largest(grad_at_zero)
     unit = jnp.where((size > 0) & jnp.isfinite(size), size, 1)
-    slopes = jax.tree.map(lambda g: g / unit.astype(g.dtype), grad_at_zero)
+    slopes = jax.tree.map(lambda g: g / unit.astype(g.dtype) if is_penalised_leaf(g) else g, grad_at_zero)
     one = jnp.ones((), jnp.result_type(*jax.tree.leaves(grad_at_zero)))
     bits = jnp.finfo(one.dtype).bits
     # Running sums over levels round; the answer is that much larger.
