@@ -194,6 +194,11 @@ def combine(first: PyTree, second: PyTree, function: Callable[[Any, Any], Any], 
         raise ValueError(f"{name}: it must have the structure of what it is combined with, or be one number; got {second!r}") from None
 
 
+def fits(own: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether an array of the one shape broadcasts to the other without making it larger."""
+    return len(own) <= len(shape) and all(a in (1, b) for a, b in zip(reversed(own), reversed(shape), strict=False))
+
+
 def _check_own_leaf(value: Any, leaves: list[Any], name: str, subtree: PyTree) -> None:
     if len(leaves) > 1:
         raise ValueError(
@@ -201,11 +206,7 @@ def _check_own_leaf(value: Any, leaves: list[Any], name: str, subtree: PyTree) -
             f"would share it; pass a pytree with an entry for each of {_shown(subtree)}"
         )
     for leaf in leaves:
-        try:
-            fits = np.broadcast_shapes(np.shape(value), np.shape(leaf)) == np.shape(leaf)
-        except ValueError:
-            fits = False
-        if not fits:
+        if not fits(np.shape(value), np.shape(leaf)):
             raise ValueError(f"{name} has shape {np.shape(value)}, which does not fit a params leaf of shape {np.shape(leaf)}")
 
 

@@ -279,3 +279,61 @@ def test_sums_that_are_not_known_are_named(x64):
     for call in (lambda p: p.subdiff_distance(w, w), lambda p: p.lambda_max(w)):
         with pytest.raises(UnknownOperation, match=r"the subdifferential of SLOPE.* \+ L1.*Otherwise put"):
             call(SLOPE(1.0, weights=jnp.arange(3.0, 0, -1)) + L1(0.1))
+
+
+@pytest.mark.parametrize(
+    "p",
+    [
+        L2Norm(0.8) + L1(0.3),
+        jaxreg.GroupLasso(0.7, groups=[0, 0, 1]) + NonNegative(),
+        jaxreg.GroupLasso(0.7, groups=[0, 0, 1]) + L2(0.2) + L1(0.1),
+        FusedLasso(0.4) + L2(0.3) + NonNegative(),
+        LInf(0.9) + L2(0.3),
+    ],
+    ids=str,
+)
+def test_conjugate_of_terms_that_share_leaves(x64, p):
+    """At least ⟨u, w⟩ − p(w) for every w, and equal at the w whose slope is u: the supremum's definition."""
+    rng = np.random.default_rng(2)
+    for size in (0.5, 3.0):
+        v = jnp.asarray(size * rng.normal(size=3))
+        w = p.prox(v)
+        u = v - w  # an element of the subdifferential at w
+        found = float(p.conjugate(u * (1 - 1e-13)))
+        np.testing.assert_allclose(found, float(u @ w - p(w)), rtol=1e-11, atol=1e-12)
+        others = abs(rng.normal(size=(200, 3))) * rng.choice([-1.0, 1.0], size=(200, 1))
+        assert max(float(u @ z - p(z)) for z in jnp.asarray(others)) <= found + 1e-12
+    bent = any(isinstance(t, L2) for t in p.terms())
+    assert np.isposinf(float(p.conjugate(jnp.full(3, 9.0)))) != bent
+
+
+def test_the_conjugate_beside_an_l2_of_strength_zero_is_that_of_the_rest(x64):
+    u = jnp.asarray([0.3, -0.2, 0.4])
+    for p in (L2Norm(0.8), LInf(1.2)):
+        for v in (u, 9 * u):
+            assert float((p + L2(0.0)).conjugate(v)) == float(p.conjugate(v))
+
+
+def test_intervals_with_nothing_in_common(x64):
+    p = Box(0.0, 1.0) + Box(2.0, 3.0)
+    for call in (p.conjugate, p.prox):
+        with pytest.raises(ValueError, match="no number in common"):
+            call(jnp.asarray([1.0, -1.0]))
+        assert np.isnan(np.asarray(jax.jit(call)(jnp.asarray([1.0, -1.0])))).all()
+    assert float((Box(0.0, 1.0) + Box(0.5, 3.0)).conjugate(jnp.asarray([1.0, -1.0]))) == 0.5
+
+
+def test_lambda_max_by_bisection_compiles_once(x64):
+    from jaxreg._penalties._sum_duals import smallest_by_bisection
+
+    p = L1(0.5) + L2Norm(1.0)
+    p.lambda_max(jnp.ones(3))
+    before = smallest_by_bisection._cache_size()
+    (L1(0.7) + L2Norm(2.0)).lambda_max(jnp.arange(3.0))
+    assert smallest_by_bisection._cache_size() == before
+
+
+def test_a_reference_that_does_not_fit_is_named():
+    for reference in (jnp.zeros(3), jnp.zeros((1, 2))):
+        with pytest.raises(ValueError, match=r"around: reference of shape \(.*\) does not fit a params leaf of shape \(2,\)"):
+            L1().around(reference)(jnp.zeros(2))

@@ -124,6 +124,21 @@ def test_verified(example):
     assert lacking <= missing(example), lacking - missing(example)
 
 
+@pytest.mark.thin(4)
+@pytest.mark.parametrize("example", first_of_each())
+def test_nan_in_nan_out(example):
+    """Comparisons with NaN are false: they would make 0 or inf of it."""
+    like = jnp.ones(4) if example.params is None else jax.tree.map(jnp.ones_like, example.params)
+    leaves, treedef = jax.tree.flatten(like)
+    poisoned = jax.tree.unflatten(treedef, [leaves[0].ravel().at[-1].set(jnp.nan).reshape(leaves[0].shape), *leaves[1:]])
+    for call in (example.penalty.conjugate, example.penalty.lambda_max):
+        try:
+            found = call(poisoned)
+        except UnknownOperation:
+            continue
+        assert np.isnan(float(found))
+
+
 POINTS = np.array([[1.3, -2.1, 0.7, 3.1], [1.3, 1.3, -1.3, 0.4], [0.7, 0, -0.7, 0], [1, 0, 0, 1], [0, 2, 0, 0], [0, 0, 0, 0]])
 
 

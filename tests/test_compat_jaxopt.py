@@ -126,7 +126,7 @@ def test_projection(x64):
 def test_negative_strength_is_an_error():
     with pytest.raises(ValueError, match="lam must be finite and >= 0"):
         jaxopt.prox_lasso(jnp.ones(2), -1.0)
-    with pytest.raises(ValueError, match="step must be >= 0"):
+    with pytest.raises(ValueError, match="scaling must be >= 0"):
         jaxopt.prox_lasso(jnp.ones(2), 1.0, -1.0)
     # The number that was passed is named, not what it is in jaxreg's units.
     with pytest.raises(ValueError, match="prox_ridge: l2reg must be finite and >= 0, got -2"):
@@ -157,3 +157,30 @@ class TestAsProxFn:
         for _ in range(3):
             w = prox(w - X.T @ (X @ w - y), 0.5, 1.0)
         np.testing.assert_allclose(w, [2.5, -1.5, 0.0, 0.0], atol=1e-14)
+
+
+def test_the_differences_it_names(x64):
+    x, peer_of = jnp.array([3.0, -0.5]), peer.prox_lasso
+    assert peer_of(x, 1.0, -1.0)[0] == 4
+    with pytest.raises(ValueError, match=r"^scaling must be >= 0, got -1"):
+        jaxopt.prox_lasso(x, 1.0, -1.0)
+    with pytest.raises(ValueError, match=r"^scaling must be >= 0, got -0.2"):
+        jaxopt.prox_ridge(x, 1.0, -0.2)
+    assert peer_of(x, jnp.inf)[0] == 0
+    with pytest.raises(ValueError, match="lam must be finite"):
+        jaxopt.prox_lasso(x, jnp.inf)
+    assert peer_of(x[0], jnp.ones(2)).shape == (2,)
+    with pytest.raises(ValueError, match="does not fit a params leaf"):
+        jaxopt.prox_lasso(x[0], jnp.ones(2))
+    assert jnp.iscomplexobj(peer_of(x + 1j))
+    with pytest.raises(TypeError, match="complex"):
+        jaxopt.prox_lasso(x + 1j)
+    assert np.signbit(peer_of(x)[1])
+    assert not np.signbit(jaxopt.prox_lasso(x)[1])
+    for prox, trees in ((jaxopt.prox_ridge, peer.prox_ridge), (jaxopt.prox_non_negative_ridge, peer.prox_non_negative_ridge)):
+        np.testing.assert_allclose(prox({"a": x}, {"a": 2.0})["a"][0], 1.0)
+        with pytest.raises(TypeError):
+            trees({"a": x}, {"a": 2.0})
+    assert jaxopt.prox_group_lasso({}) == {}
+    with pytest.raises(TypeError, match="must be two strengths"):
+        jaxopt.prox_elastic_net(x, (None, 3.0))

@@ -591,3 +591,19 @@ def test_sum_of_the_largest(x64, k):
         np.testing.assert_allclose(value(p, z), 0.4 * top.sum(), rtol=1e-13)
         assert float(conjugate(p, 0.4 * u)) == 0
         assert np.isposinf(conjugate(p, 0.4 * u + 1e-3))
+
+
+def test_projections_of_infinite_numbers(x64):
+    """The limit as the number grows: it takes all of the sum."""
+    np.testing.assert_array_equal(jaxreg.Simplex().prox(jnp.asarray([jnp.inf, 2.0])), [1, 0])
+    np.testing.assert_array_equal(jaxreg.Simplex(3.0).prox(jnp.asarray([jnp.inf, 2.0, jnp.inf])), [1.5, 0, 1.5])
+    np.testing.assert_array_equal(jaxreg.L1Ball(2.0).prox(jnp.asarray([-jnp.inf, 5.0])), [-2, 0])
+    slopes = jax.jacobian(jaxreg.Simplex().prox)(jnp.asarray([1.0, 1.0, 0.1]))  # level at the top
+    np.testing.assert_allclose(slopes, [[0.5, -0.5, 0], [-0.5, 0.5, 0], [0, 0, 0]], atol=1e-15)
+
+
+def test_sum_of_the_largest_at_its_ends(x64):
+    p = jaxreg.SumLargest(1.0, k=2)
+    np.testing.assert_array_equal(p.prox(jnp.arange(3.0), jnp.inf), [-jnp.inf] * 3)  # unbounded below
+    assert float(p.lambda_max(jnp.zeros(0))) == 0
+    assert np.isposinf(p.lambda_max(-jnp.ones(3)))

@@ -15,6 +15,7 @@ import numpy as np
 
 from .._dtypes import x64_scope
 from .._penalties import Zero
+from .._penalties._joint import KNOWN
 from ._errors import UserError, find_penalty, unknown
 from ._output import console, out_folder, progress
 
@@ -37,14 +38,14 @@ w = (1, 0)); of a set, the projection along one parameter, and the set with wher
 |---|---|---|---|
 | `c * p` | c·p(w) | a longer step | everywhere |
 | `p.at(λ)` | of a path: λ·p(w), but `MCP`, `SCAD` and their group forms with λ for `lam` | a longer step; theirs | everywhere |
-| `p + q` | p(w) + q(w) | the table below | value and gradient everywhere; the prox as below, else an error |
+| `p + q` | p(w) + q(w) | the table below | value and gradient everywhere; the rest as below, else an error |
 | `p.on(where)` | p of some leaves | the others stay | everywhere |
 | `p.around(w₀)` | p(w − w₀) | w₀ + prox(v − w₀) | everywhere |
 | `p.rescale(d)` | p(d·w) | prox(d·v, step·d²)/d | d an array where p is separable, else one number |
 | `p.rotate(Q)` | p(Qw) | Qᵀ·prox(Qv) | Q orthogonal, a matrix or a pair of functions |
 | `p.envelope(mu)` | min_z p(z) + ‖w − z‖²/(2·mu), smooth | v + s/(s + mu)·(prox(v, s + mu) − v) | convex, or weakly: modulus < 1/mu |
 | `C.distance(lam)` | lam·min ‖w − z‖₂ over z in the set C | towards the projection by step·lam, at most onto it | C convex |
-| `p.dual()` | the conjugate, sup_z ⟨w, z⟩ − p(z) | v − s·prox(v/s, 1/s) (Moreau) | p convex |
+| `p.dual()` | the conjugate, sup_z ⟨w, z⟩ − p(z) | v − s·prox(v/s, 1/s) (Moreau) | p convex; its value where the conjugate is known |
 | `p.as_prox_fn()` | jaxopt's signature, `prox(x, λ, scaling)`, of `scaling·p.at(λ)` | | everywhere |
 
 The step of a prox is one number, an array or a pytree prefix (a diagonal metric) where the penalty is separable, else one number.
@@ -61,7 +62,15 @@ the prox raises, naming both terms and what to do instead:
 | `L0`, `LHalf`, `MCP`, `SCAD`, … + `NonNegative` | the prox, then negative numbers to 0 |
 | `GroupLasso`, `L2Norm`, … + `NonNegative` | the projection, then the norm's shrinkage (Yu 2013, thm. 1) |
 | `FusedLasso` + any convex separable penalty of single strengths | the levels first (Friedman et al. 2007, lemma A.1) |
-"""
+
+What else is known of sums on shared leaves:
+
+| of the sum | of which sums |
+|---|---|
+| value, gradient | all |
+| `subdiff_distance` (the KKT residual), `lambda_max` | {subdifferential} |
+| `conjugate`, the value of `dual()`, the duality gap of a path | {conjugate} |
+""".format(**KNOWN)
 
 
 _OTHERS = """\

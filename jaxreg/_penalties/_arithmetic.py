@@ -102,6 +102,12 @@ def total(values: PyTree) -> Scalar:
     return functools.reduce(jnp.add, jax.tree.leaves(values) or [jnp.zeros(())])
 
 
+def poisoned(value: Any, tree: PyTree) -> Scalar:
+    """The value, NaN where a number in the tree is NaN: comparisons would make 0 or inf of it."""
+    lost = [jnp.any(jnp.isnan(x)) for x in jax.tree.leaves(tree) if is_penalised_leaf(x)]
+    return jnp.where(jnp.any(jnp.stack(lost)), jnp.nan, value) if lost else value
+
+
 def norm(tree: PyTree) -> Scalar:
     """The Euclidean norm over a whole pytree, in at least float32."""
     return safe_sqrt(total([jnp.sum(accumulator(jnp.asarray(x)) ** 2) for x in jax.tree.leaves(tree)]))

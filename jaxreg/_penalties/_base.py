@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, dataclass_transform
 
@@ -13,7 +14,7 @@ from jaxtyping import Scalar
 
 from .._dtypes import is_concrete, is_number, is_penalised_leaf
 from ._about import About
-from ._arithmetic import check_strength, coefficient, norm
+from ._arithmetic import check_numbers, check_strength, coefficient, norm, poisoned
 
 PyTree = Any
 Strength = Any  # a number, an array that belongs to one leaf, or a pytree of them that is a prefix of params
@@ -31,6 +32,16 @@ class UnknownOperation(TypeError):
 def _fields(penalty: Any) -> tuple[dataclasses.Field[Any], ...]:
     """The dataclass fields; Penalty itself is no dataclass, so a type checker must be told."""
     return dataclasses.fields(penalty)
+
+
+def _nan_in_nan_out(method: Callable[[Any, PyTree], Scalar]) -> Callable[[Any, PyTree], Scalar]:
+    """Conjugates and ``lambda_max`` compare, which would make 0 or inf of a NaN; every subclass's own are held to this."""
+
+    @functools.wraps(method)
+    def guarded(self: Any, tree: PyTree) -> Scalar:
+        return poisoned(method(self, tree), tree)
+
+    return guarded
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(static,))
@@ -56,6 +67,9 @@ class Penalty:
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
+        for name in ("conjugate", "lambda_max"):
+            if name in vars(cls):
+                setattr(cls, name, _nan_in_nan_out(vars(cls)[name]))
         # repr is left to this class; eq=False because comparing arrays has no single truth value.
         dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
         names = [f.name for f in _fields(cls)]
@@ -180,8 +194,9 @@ class Penalty:
         del params, grad
         raise UnknownOperation(f"the subdifferential of {self!r} in a sum is not known")
 
+    @_nan_in_nan_out
     def lambda_max(self, grad_at_zero: PyTree) -> Scalar:
-        """The smallest λ for which zero is stationary for ``loss + λ·penalty``, for a convex penalty a solution; +inf without one (ridge).
+        """The smallest λ from which on zero is stationary for ``loss + λ·penalty``, for a convex one a solution; +inf without one (ridge).
 
         Args:
           grad_at_zero: the loss's gradient at zero (with unpenalised coordinates at their best).
@@ -225,6 +240,7 @@ class Penalty:
         """
 
         def prox(x: PyTree, hyperparams: Strength = None, scaling: Any = 1.0) -> PyTree:
+            check_numbers("scaling", scaling, lambda s: s >= 0, ">= 0")
             return (self if hyperparams is None else self.at(hyperparams)).prox(x, scaling)
 
         return prox

@@ -188,8 +188,9 @@ class Around(Wrapper):
                 out.append(w)
                 continue
             w = jnp.asarray(w)
-            if r is None or np.broadcast_shapes(np.shape(jnp.asarray(r)), w.shape) != w.shape:
-                raise ValueError(f"around: reference {r if r is None else jnp.shape(r)} does not fit a params leaf of shape {w.shape}")
+            if r is None or not _tree.fits(jnp.shape(r), w.shape):
+                shown = "None" if r is None else f"of shape {jnp.shape(r)}"
+                raise ValueError(f"around: reference {shown} does not fit a params leaf of shape {w.shape}")
             out.append(function(w, cast(r, w)))
         return jax.tree.unflatten(treedef, out)
 

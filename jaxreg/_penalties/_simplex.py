@@ -37,13 +37,15 @@ def above(e: Float[Array, " n"], start: Bool[Array, " n"], a: Any, b: Any, c: An
 
 
 def onto_simplex(v: Float[Array, " n"], radius: Any = 1.0) -> Float[Array, " n"]:
-    """The nearest ``z >= 0`` with ``Σz = radius``: entries of −inf stay at 0.
+    """The nearest ``z >= 0`` with ``Σz = radius``: entries of −inf are taken to 0, and beside one of +inf all others.
 
     Held, Wolfe and Crowder, Validation of subgradient optimization, 1974, §2.
     """
     if v.size == 0:
         return v
-    shifted = v - jnp.max(v)  # relative to the largest, which is kept, so that nothing cancels
+    # Relative to the largest, which is kept, so that nothing cancels; a shift of all has no derivative.
+    top = jax.lax.stop_gradient(jnp.max(v))
+    shifted = jnp.where(jnp.isinf(top) & (v == top), 0, v - top)
     kept, _ = above(shifted, shifted > -radius, 1.0, radius, 0.0)
     kept = kept | (shifted == 0)
     level = (jnp.sum(jnp.where(kept, shifted, 0)) - radius) / jnp.maximum(jnp.sum(kept), 1).astype(v.dtype)

@@ -52,6 +52,7 @@ def prox(w: Float[Array, " n"], k: int, step, lam) -> Float[Array, " n"]:
     strength = step * lam
     tau = shelf(w, jnp.ones(w.shape, bool), strength, k * strength)
     moved = jnp.maximum(w - strength, jnp.minimum(w, tau))
+    moved = jnp.where(jnp.isinf(strength) & ~jnp.isnan(w), -jnp.inf, moved)  # no bottom: an endless step does not end
     return jnp.where(strength == 0, w - step * grad(w, k, lam), moved)
 
 
@@ -139,7 +140,7 @@ class SumLargest(Vectorwise):
 
     @staticmethod
     def vector_lambda_max(g: Float[Array, " n"], lam) -> Scalar:
-        return jnp.where(lam > 0, jnp.inf, 0).astype(g.dtype)
+        return jnp.where(lam > 0, jnp.inf if g.size else 0, 0).astype(g.dtype)
 
     def grad(self, params: PyTree) -> PyTree:
         return self._write(lambda w, lam: grad(w, self._count(w), lam) if w.size else w, params)

@@ -1,10 +1,13 @@
 """jaxopt's proximal operators: its names, its signature ``(x, hyperparams, scaling)`` and its λ, over jaxreg's penalties.
 
 ``from jaxreg.compat.jaxopt import prox_lasso`` stands in for ``from jaxopt.prox import prox_lasso``. Each function says which penalty it
-is; a penalty that is not here gives a callable of the same signature by ``penalty.as_prox_fn()``. Four things differ from jaxopt, all on
-purpose: a negative or non-finite strength is an error; leaves that are no floating-point arrays are handed back as they are beside some
-that are, and alone are an error; strength and scaling of ``prox_group_lasso`` are one number each; and its derivative at zero is 0, where
-jaxopt's is NaN.
+is; a penalty that is not here gives a callable of the same signature by ``penalty.as_prox_fn()``. What differs from jaxopt, on purpose:
+
+- Errors where jaxopt computes: a strength that is negative or not finite; a negative scaling; an array of strengths that is larger than
+  its leaf (jaxopt enlarges x); complex x; x of integers alone, which beside floating-point leaves are handed back as they are.
+- ``prox_group_lasso`` takes one strength and one scaling, and its derivative at zero is 0, where jaxopt's is NaN.
+- Results have the dtype of x, whatever that of the strengths. A zero that thresholding makes is +0.0; jaxopt's has the sign of x.
+- Values where jaxopt has errors: strengths and scalings that are pytree prefixes of x, in every function; x without leaves.
 """
 
 from __future__ import annotations
@@ -41,13 +44,14 @@ def prox_lasso(x: PyTree, l1reg: Any = 1.0, scaling: Any = 1.0) -> PyTree:
       scaling: a number >= 0.
 
     Raises:
-      ValueError: a strength is negative or not finite, or fits no leaf.
+      ValueError: a strength is negative or not finite, or fits no leaf; the scaling is negative.
+      TypeError: x is complex, or has no floating-point leaf.
 
     >>> import jax.numpy as jnp
     >>> prox_lasso(jnp.array([3.0, -0.5]), 2.0, 0.5).tolist()
     [2.0, 0.0]
     """
-    return L1(_or_one(l1reg)).prox(x, scaling)
+    return L1(_or_one(l1reg)).as_prox_fn()(x, scaling=scaling)
 
 
 def prox_non_negative_lasso(x: PyTree, l1reg: Any = 1.0, scaling: Any = 1.0) -> PyTree:
@@ -57,7 +61,7 @@ def prox_non_negative_lasso(x: PyTree, l1reg: Any = 1.0, scaling: Any = 1.0) -> 
     >>> prox_non_negative_lasso(jnp.array([3.0, -3.0])).tolist()
     [2.0, 0.0]
     """
-    return (L1(_or_one(l1reg)) + NonNegative()).prox(x, scaling)
+    return (L1(_or_one(l1reg)) + NonNegative()).as_prox_fn()(x, scaling=scaling)
 
 
 def prox_elastic_net(x: PyTree, hyperparams: tuple[Any, Any] | None = None, scaling: Any = 1.0) -> PyTree:
@@ -69,16 +73,22 @@ def prox_elastic_net(x: PyTree, hyperparams: tuple[Any, Any] | None = None, scal
         1/(1 + γ), with λ(1 + γ) as strength.
       scaling: a number >= 0.
 
+    Raises:
+      ValueError: a strength is negative or not finite, or fits no leaf; the scaling is negative.
+      TypeError: one of the two strengths is None; x is complex, or has no floating-point leaf.
+
     >>> import jax.numpy as jnp
     >>> prox_elastic_net(jnp.array([3.0, 0.5]), (1.0, 3.0)).tolist()
     [0.5, 0.0]
     """
     lam, gamma = (1.0, 1.0) if hyperparams is None else hyperparams
+    if lam is None or gamma is None:
+        raise TypeError(f"prox_elastic_net: hyperparams must be two strengths, or None for (1, 1), got {hyperparams!r}")
     check_strength("prox_elastic_net: hyperparams", hyperparams)
     treedef = jax.tree.structure(x)
     pairs = zip(_tree.broadcast_prefix(lam, x, "hyperparams[0]"), _tree.broadcast_prefix(gamma, x, "hyperparams[1]"), strict=True)
     halves = jax.tree.unflatten(treedef, [a * b / 2 for a, b in pairs])
-    return (L1(lam) + L2(halves)).prox(x, scaling)
+    return (L1(lam) + L2(halves)).as_prox_fn()(x, scaling=scaling)
 
 
 def prox_group_lasso(x: PyTree, l2reg: Any = 1.0, scaling: Any = 1.0) -> PyTree:
@@ -91,7 +101,7 @@ def prox_group_lasso(x: PyTree, l2reg: Any = 1.0, scaling: Any = 1.0) -> PyTree:
     >>> prox_group_lasso(jnp.array([3.0, 4.0]), 2.5).tolist()
     [1.5, 2.0]
     """
-    return GroupLasso(_or_one(l2reg), groups=0, weights=jnp.ones(1)).prox(x, scaling)
+    return GroupLasso(_or_one(l2reg), groups=0, weights=jnp.ones(1)).as_prox_fn()(x, scaling=scaling)
 
 
 def prox_ridge(x: PyTree, l2reg: Any = 1.0, scaling: Any = 1.0) -> PyTree:
@@ -103,7 +113,7 @@ def prox_ridge(x: PyTree, l2reg: Any = 1.0, scaling: Any = 1.0) -> PyTree:
     >>> prox_ridge(jnp.array([3.0]), 2.0).tolist()
     [1.0]
     """
-    return L2(_half(l2reg, "prox_ridge")).prox(x, scaling)
+    return L2(_half(l2reg, "prox_ridge")).as_prox_fn()(x, scaling=scaling)
 
 
 def prox_non_negative_ridge(x: PyTree, l2reg: Any = 1.0, scaling: Any = 1.0) -> PyTree:
@@ -113,7 +123,7 @@ def prox_non_negative_ridge(x: PyTree, l2reg: Any = 1.0, scaling: Any = 1.0) -> 
     >>> prox_non_negative_ridge(jnp.array([3.0, -3.0]), 2.0).tolist()
     [1.0, 0.0]
     """
-    return (L2(_half(l2reg, "prox_non_negative_ridge")) + NonNegative()).prox(x, scaling)
+    return (L2(_half(l2reg, "prox_non_negative_ridge")) + NonNegative()).as_prox_fn()(x, scaling=scaling)
 
 
 def make_prox_from_projection(projection: Callable[[PyTree, Any], PyTree]) -> Callable[..., PyTree]:
