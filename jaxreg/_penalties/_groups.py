@@ -26,26 +26,36 @@ def shrink(norms: Float[Array, "..."], threshold) -> Float[Array, "..."]:
 
 
 class Members(NamedTuple):
-    """The parameters that belong to groups as one vector, with a group id for each number: O(n) memory for any groups."""
+    """The parameters that belong to groups as one vector, with a group id for each number: O(n) memory for any groups.
 
-    w: Float[Array, " n"]  # in at least float32: a sum of squares overflows or stalls in half precision
+    Groups of one size that lie one after the other are the rows of a matrix: its sums cost a third.
+    """
+
+    w: Float[Array, "..."]  # in at least float32: a sum of squares overflows or stalls in half precision
     ids: np.ndarray
     count: int
     put_back: Callable[[Any, Callable[[Any], Any]], PyTree]
 
     def sums(self, x: Array) -> Array:
         """Σ over each group."""
-        return jax.ops.segment_sum(x, self.ids, num_segments=self.count)
+        return jnp.sum(x, axis=1) if x.ndim == 2 else jax.ops.segment_sum(x, self.ids, num_segments=self.count)
+
+    def largest(self, x: Array) -> Array:
+        return jnp.max(x, axis=1) if x.ndim == 2 else jax.ops.segment_max(x, self.ids, num_segments=self.count)
+
+    def spread(self, m: Array) -> Array:
+        """Each group's number to its members: what broadcasts to w."""
+        return m[:, None] if self.w.ndim == 2 else m[self.ids]
 
     def lengths(self, x: Array) -> tuple[Array, Array]:
         """‖x_g‖ as (unit, norm in that unit): the group's largest entry, so that squares neither overflow nor vanish.
 
         The unit cancels, and so it is no part of the derivative; it is a power of two, and so it rounds nothing.
         """
-        unit = jax.ops.segment_max(jax.lax.stop_gradient(jnp.abs(x)), self.ids, num_segments=self.count)
+        unit = self.largest(jax.lax.stop_gradient(jnp.abs(x)))
         unit = jax.lax.reduce_precision(unit, exponent_bits=jnp.finfo(x.dtype).nexp, mantissa_bits=0)
         unit = jnp.where((unit > 0) & jnp.isfinite(unit), unit, 1)
-        return unit, safe_sqrt(self.sums((x / unit[self.ids]) ** 2))
+        return unit, safe_sqrt(self.sums((x / self.spread(unit)) ** 2))
 
     def norms(self, x: Array) -> Array:
         unit, length = self.lengths(x)
@@ -55,7 +65,7 @@ class Members(NamedTuple):
         """x with each group's norm m made ``size(m)``; ``at_zero`` is the limit of size(m)/m, for derivatives there."""
         unit, length = self.lengths(x)
         factor = size(unit * length) / unit / jnp.where(length == 0, 1, length)
-        return x * jnp.where(length == 0, at_zero, factor)[self.ids]
+        return x * self.spread(jnp.where(length == 0, at_zero, factor))
 
 
 class Grouped(Penalty):
@@ -110,15 +120,19 @@ class Grouped(Penalty):
             jnp.asarray(weights, dtype) if f.name == "weights" else self._number(f.name, dtype) for f in _fields(self) if _is_leaf(f)
         ]
         ends = np.cumsum([a.size for a in own])[:-1]
+        w = jnp.concatenate([jnp.zeros(0, dtype), *[a.ravel().astype(dtype) for a in own]])
+        count = np.shape(weights)[0]
+        size = w.size // max(count, 1)
+        if size and np.array_equal(flat_ids, np.arange(count).repeat(size)):
+            w = w.reshape(count, size)
 
-        def put_back(vector: Array, exempt: Callable[[Any], Any]) -> PyTree:
-            each = iter(jnp.split(vector, ends) if own else [])
+        def put_back(numbers: Array, exempt: Callable[[Any], Any]) -> PyTree:
+            each = iter(jnp.split(jnp.broadcast_to(numbers, w.shape).ravel(), ends) if own else [])
             return jax.tree.unflatten(
                 treedef, [exempt(leaf) if a is None else _like(next(each), a) for leaf, a in zip(leaves, arrays, strict=True)]
             )
 
-        w = jnp.concatenate([jnp.zeros(0, dtype), *[a.ravel().astype(dtype) for a in own]])
-        return Members(w, flat_ids, np.shape(weights)[0], put_back), strengths
+        return Members(w, flat_ids, count, put_back), strengths
 
     def _number(self, name: str, dtype: Any) -> Array:
         value = getattr(self, name)
@@ -218,7 +232,7 @@ class Radial(Grouped):
         members, strengths = self._bind(params)
         norms, (left, _) = members.norms(members.w), self._bind(residual)
         factor = jnp.where(norms == 0, shrink(left.norms(left.w), self.norm_steepest(norms, *strengths)), 1)
-        return left.put_back(left.w * factor[left.ids], lambda leaf: leaf)
+        return left.put_back(left.w * left.spread(factor), lambda leaf: leaf)
 
     def lambda_max(self, grad_at_zero: PyTree) -> Scalar:
         member: Any = self.at(1.0)  # in the grid's units, also where λ takes the strength's place
@@ -235,8 +249,8 @@ class Radial(Grouped):
     def support(self, params: PyTree) -> PyTree:
         members, strengths = self._bind(params)
         norms = members.norms(members.w)
-        return members.put_back(((norms > 0) | (self.norm_steepest(norms, *strengths) == 0))[members.ids], _true)
+        return members.put_back(members.spread((norms > 0) | (self.norm_steepest(norms, *strengths) == 0)), _true)
 
     def free(self, params: PyTree) -> PyTree:
         members, strengths = self._bind(params)
-        return members.put_back(self.norm_free(members.norms(members.w), *strengths)[members.ids], _true)
+        return members.put_back(members.spread(self.norm_free(members.norms(members.w), *strengths)), _true)

@@ -17,13 +17,13 @@ from ._group_lasso import GroupLasso
 from ._groups import Grouped, Members, _true, shrink
 
 
-def soften(w: Float[Array, " n"], threshold) -> Float[Array, " n"]:
+def soften(w: Float[Array, "..."], threshold) -> Float[Array, "..."]:
     """Soft thresholding; with a threshold of 0 the identity, also in its derivative at 0, where groups go on depending on w."""
     held = (jnp.abs(w) <= threshold) & (threshold > 0)
     return jnp.where(held, 0, w - jnp.sign(w) * threshold)
 
 
-def prox(members: Members, step, lam, l1_ratio, weights) -> Float[Array, " n"]:
+def prox(members: Members, step, lam, l1_ratio, weights) -> Float[Array, "..."]:
     """Soft-threshold the numbers, then the groups: Simon et al. 2013, eq. 12."""
     radius = step * lam * (1 - l1_ratio) * weights
     softened = soften(members.w, step * lam * l1_ratio)
@@ -38,9 +38,9 @@ def root(members: Members, l1_ratio, weights) -> Float[Array, " groups"]:
     """
 
     def newton(lam: Array, inside: Members, l1_ratio: Any, slope: Any) -> Array:
-        left = soften(inside.w, lam[inside.ids] * l1_ratio)
+        left = soften(inside.w, inside.spread(lam) * l1_ratio)
         unit, length = inside.lengths(left)
-        falls = l1_ratio * inside.sums(jnp.abs(left) / unit[inside.ids]) / jnp.where(length > 0, length, 1) + slope
+        falls = l1_ratio * inside.sums(jnp.abs(left) / inside.spread(unit)) / jnp.where(length > 0, length, 1) + slope
         falls = jax.lax.stop_gradient(falls)
         # Below the root the left side is the larger; rounding may say otherwise at the root, where the step is then 0.
         higher = lam + jnp.maximum(unit * length - lam * slope, 0) / jnp.where(falls > 0, falls, 1)
@@ -134,7 +134,7 @@ class SparseGroupLasso(Grouped):
         left, _ = self._bind(residual)
         ball = shrink(left.norms(left.w), lam * (1 - l1_ratio) * weights)
         factor = jnp.where(members.norms(members.w) == 0, ball, 1)
-        return left.put_back(left.w * factor[left.ids], lambda leaf: leaf)
+        return left.put_back(left.w * left.spread(factor), lambda leaf: leaf)
 
     def lambda_max(self, grad_at_zero: PyTree) -> Scalar:
         members, (lam, l1_ratio, weights) = self._bind(grad_at_zero)
@@ -150,12 +150,12 @@ class SparseGroupLasso(Grouped):
     def support(self, params: PyTree) -> PyTree:
         members, (lam, l1_ratio, weights) = self._bind(params)
         smooth = (members.norms(members.w) > 0) | (lam * (1 - l1_ratio) * weights == 0)
-        return members.put_back(smooth[members.ids] & _l1.support(members.w, lam * l1_ratio), _true)
+        return members.put_back(members.spread(smooth) & _l1.support(members.w, lam * l1_ratio), _true)
 
     def free(self, params: PyTree) -> PyTree:
         members, (lam, l1_ratio, weights) = self._bind(params)
         untouched = (lam * (1 - l1_ratio) * weights == 0) & (lam * l1_ratio == 0)
-        return members.put_back(untouched[members.ids], _true)
+        return members.put_back(members.spread(untouched), _true)
 
     def formula(self, prefix: str = "", w: str = "w") -> str:
         r = number(self.l1_ratio, "l1_ratio")
