@@ -331,8 +331,11 @@ def exponential_cone(x: Vec) -> Vec:
             p, d = parts(rho)
             below = p * np.exp(rho) - d * np.exp(-rho) < c
             low, high = np.where(below, rho, low), np.where(below, high, rho)
-        p, _ = parts(high)
-        on_ray = p[:, None] * np.stack([high, np.ones_like(high), np.exp(high)], 1)
+        p, d = parts(high)
+        # For a large ρ the difference that p is rounds away; the equation that ρ solves has it too.
+        third = np.where(high > 0, c + d * np.exp(-high), p * np.exp(high))
+        p = np.where(high > 0, third * np.exp(-high), p)
+        on_ray = np.stack([p * high, p, third], 1)
     face = np.stack([a, np.zeros_like(b), np.maximum(c, 0)], 1)
     answer = np.where(((a <= 0) & (b <= 0))[:, None], face, on_ray)
     return np.where(inside[:, None], x, np.where(polar[:, None], 0, answer)).astype(x.dtype)
