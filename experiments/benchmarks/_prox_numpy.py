@@ -321,12 +321,12 @@ def exponential_cone(x: Vec) -> Vec:
     with np.errstate(all="ignore"):  # of rows whose answer is another's
         inside = np.where(b > 0, b * np.exp(a / b) <= c, (b == 0) & (a <= 0) & (c >= 0))
         polar = np.where(a > 0, a * np.exp(b / a - 1) <= -c, (a == 0) & (b <= 0) & (c <= 0))
-        low, high = np.where(a > 0, 1 - b / a, -500.0), np.where(b > 0, a / b, 500.0)
+        low, high = np.where(a > 0, 1 - b / a, -1e6), np.where(b > 0, a / b, 1e6)
 
         def parts(rho: Vec) -> tuple[Vec, Vec]:
             return ((rho - 1) * a + b) / (rho**2 - rho + 1), (a - rho * b) / (rho**2 - rho + 1)
 
-        for _ in range(64):
+        for _ in range(80):
             rho = (low + high) / 2
             p, d = parts(rho)
             below = p * np.exp(rho) - d * np.exp(-rho) < c
