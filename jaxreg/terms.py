@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Scalar
+from jaxtyping import Scalar
 
 from ._dtypes import accumulator
 from ._penalties import Penalty
@@ -96,7 +96,8 @@ def jacobian(apply: Callable[..., PyTree], lam: Any = 1.0, key: Any = None, proj
       projections: directions for each row, >= 1.
 
     Raises:
-      ValueError: ``lam`` is negative or not finite, ``projections`` is less than 1.
+      ValueError: ``lam`` is negative or not finite, ``projections`` is less than 1, or more without a key; outputs have no rows.
+      TypeError: ``projections`` is no integer; x holds integers, which have no derivative.
 
     References:
       Hoffman, Roberts and Yaida, Robust learning with Jacobian regularization, 2019, alg. 1 (projections); the idea:
@@ -112,12 +113,18 @@ def jacobian(apply: Callable[..., PyTree], lam: Any = 1.0, key: Any = None, proj
     True
     """
     check_strength("jacobian: lam", lam)
+    if not isinstance(projections, int | np.integer) or isinstance(projections, bool):
+        raise TypeError(f"jacobian: projections must be an integer, got {projections!r}")
     if projections < 1:
         raise ValueError(f"jacobian: projections must be >= 1, got {projections}")
+    if key is None and projections != 1:
+        raise ValueError(f"jacobian: projections={projections} are random and need a key; without one the Jacobian is exact")
 
-    def jacobian(params: PyTree, x: Array, *rest: Any) -> Scalar:
+    def jacobian(params: PyTree, x: PyTree, *rest: Any) -> Scalar:
         del rest
         function = functools.partial(apply, params)
+        _check_differentiable(x)
+        _check_rows_out(function, x)
         found = _exact(function, x) if key is None else _projected(function, x, key, projections)
         return lam * found / _rows(x)
 
@@ -182,14 +189,26 @@ def _squares(tree: PyTree) -> Scalar:
     return sum((jnp.sum(accumulator(leaf) ** 2) for leaf in jax.tree.leaves(tree)), start=jnp.zeros(()))
 
 
-def _exact(function: Callable[[Any], Any], x: Array) -> Scalar:
+def _check_differentiable(x: PyTree) -> None:
+    kinds = {str(jnp.result_type(leaf)) for leaf in jax.tree.leaves(x) if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating)}
+    if kinds:
+        raise TypeError(f"jacobian: x must hold floating-point numbers, got {', '.join(sorted(kinds))}; take the Jacobian at embeddings")
+
+
+def _check_rows_out(function: Callable[[Any], Any], x: PyTree) -> None:
+    shapes = [leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(function, x))]
+    if any(shape[:1] != (_rows(x),) for shape in shapes):
+        raise ValueError(f"jacobian: apply must give a row of outputs for each of the {_rows(x)} rows of x, got shapes {shapes}")
+
+
+def _exact(function: Callable[[Any], Any], x: PyTree) -> Scalar:
     """Σ over rows of the Jacobian's squares."""
-    outputs = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(function, x))) // max(_rows(x), 1)
-    mode = jax.jacfwd if int(np.prod(x.shape[1:])) <= outputs else jax.jacrev
-    return _squares(jax.vmap(mode(lambda row: function(row[None])))(x))
+    count = lambda tree: sum(leaf.size for leaf in jax.tree.leaves(tree))  # noqa: E731
+    mode = jax.jacfwd if count(x) <= count(jax.eval_shape(function, x)) else jax.jacrev
+    return _squares(jax.vmap(mode(lambda row: function(_one(row))))(x))
 
 
-def _projected(function: Callable[[Any], Any], x: Array, key: Any, projections: int) -> Scalar:
+def _projected(function: Callable[[Any], Any], x: PyTree, key: Any, projections: int) -> Scalar:
     outputs, back = jax.vjp(function, x)
     leaves, treedef = jax.tree.flatten(outputs)
 

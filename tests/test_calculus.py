@@ -337,3 +337,16 @@ def test_a_reference_that_does_not_fit_is_named():
     for reference in (jnp.zeros(3), jnp.zeros((1, 2))):
         with pytest.raises(ValueError, match=r"around: reference of shape \(.*\) does not fit a params leaf of shape \(2,\)"):
             L1().around(reference)(jnp.zeros(2))
+
+
+def test_a_rotation_of_nothing_is_free(x64):
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    assert bool(jnp.all(L1(0.0).rotate(turn).free(jnp.ones(3))))
+    assert not bool(jnp.any(L1(0.1).rotate(turn).free(jnp.ones(3))))
+
+
+def test_what_is_no_number_is_named():
+    with pytest.raises(TypeError, match="step must be >= 0, got None"):
+        L1().prox(jnp.ones(2), None)
+    with pytest.raises(TypeError, match="around: reference must be numbers, got the string 'a'"):
+        L1().around("a")

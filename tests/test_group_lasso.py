@@ -29,7 +29,7 @@ def test_ids_broadcast(x64):
     assert float(columns(KERNEL)) == pytest.approx(np.sqrt(3) * np.linalg.norm(KERNEL, axis=0).sum(), rel=1e-15)
     np.testing.assert_allclose(rows.prox(KERNEL, 5 / np.sqrt(2))[0], 0)  # at the threshold
     assert rows.support(KERNEL)[:, 0].tolist() == [True, False, True]
-    with pytest.raises(ValueError, match="do not fit a params leaf"):
+    with pytest.raises(ValueError, match="does not fit a params leaf"):
         GroupLasso(1.0, groups=[0, 1, 2])(KERNEL)
 
 

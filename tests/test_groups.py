@@ -12,6 +12,7 @@ from jaxreg import (
     MCP,
     SCAD,
     GroupElasticNet,
+    GroupLasso,
     GroupMCP,
     GroupSCAD,
     NonNegative,
@@ -302,3 +303,35 @@ def test_errors_of_shapes():
     ):
         with pytest.raises(ValueError, match=f"{kind.__name__}: {name} must be"):
             kind(1.0, [0, 1], **{name: value})
+
+
+def test_ids_of_one_leaf_are_not_those_of_others():
+    """As strengths: an array belongs to one leaf."""
+    leaves = [jnp.ones(3), 2 * jnp.ones(3), 3 * jnp.ones(3)]
+    with pytest.raises(ValueError, match=r"groups is an array of shape \(3,\), which belongs to one leaf, but 3 leaves"):
+        GroupLasso(1.0, [0, 1, 2])(leaves)
+    each_leaf = GroupLasso(1.0, [np.array(i) for i in range(3)], jnp.ones(3))
+    np.testing.assert_allclose(each_leaf(leaves), (1 + 2 + 3) * np.sqrt(3), rtol=1e-6)
+    with pytest.raises(ValueError, match="groups does not fit params"):
+        GroupLasso(1.0, [[0, 1], [1]])(leaves[:2])
+
+
+@each
+@pytest.mark.parametrize("size", [1, 4])
+def test_groups_one_after_the_other_are_groups(x64, make, size):
+    """Rows of a matrix to the code; the same numbers in another order are not."""
+    rng = np.random.default_rng(4)
+    ids = np.arange(6).repeat(size)
+    w, g = rng.normal(size=(2, ids.size)) * (rng.random((2, ids.size)) < 0.8)
+    w[:size] = 0
+    order = rng.permutation(ids.size)
+    rows, mixed = make(groups=ids), make(groups=ids[order])
+    a, b = jnp.asarray(w), jnp.asarray(w[order])
+    for call in ("__call__", "lambda_max", "conjugate"):
+        try:
+            np.testing.assert_allclose(getattr(rows, call)(a), getattr(mixed, call)(b), rtol=1e-13)
+        except UnknownOperation:
+            assert not rows.convex
+    for call in ("prox", "grad", "support", "free"):
+        np.testing.assert_allclose(getattr(rows, call)(a)[order], getattr(mixed, call)(b), rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(rows.subdiff_distance(a, jnp.asarray(g)), mixed.subdiff_distance(b, jnp.asarray(g[order])), rtol=1e-12)

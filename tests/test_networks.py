@@ -220,3 +220,25 @@ def test_strengths_of_terms_are_traced(x64):
 def test_errors_say_what_to_do(act, error, words):
     with pytest.raises(error, match=words):
         act()
+
+
+def test_jacobian_of_several_inputs_is_that_of_all_of_them(x64):
+    rng = np.random.default_rng(5)
+    x = {"a": jnp.asarray(rng.normal(size=(3, 2))), "b": jnp.asarray(rng.normal(size=(3, 4)))}
+    kernels = {"a": jnp.asarray(rng.normal(size=(2, 5))), "b": jnp.asarray(rng.normal(size=(4, 5)))}
+    both = lambda k, x: x["a"] @ k["a"] + x["b"] @ k["b"]  # noqa: E731
+    expected = 0.4 * sum(float(jnp.sum(k**2)) for k in kernels.values())
+    np.testing.assert_allclose(terms.jacobian(both, 0.4)(kernels, x), expected, rtol=1e-13)
+
+
+def test_jacobian_refuses_what_it_cannot_do(x64):
+    linear, kernel, x = (lambda k, x: x @ k), jnp.ones((2, 2)), jnp.ones((5, 2))
+    with pytest.raises(TypeError, match="projections must be an integer"):
+        terms.jacobian(linear, projections=2.5)
+    with pytest.raises(ValueError, match="need a key"):
+        terms.jacobian(linear, projections=3)
+    with pytest.raises(TypeError, match="x must hold floating-point numbers"):
+        terms.jacobian(linear)(kernel, jnp.ones((5, 2), int))
+    for key in (None, jax.random.key(0)):
+        with pytest.raises(ValueError, match="a row of outputs for each of the 5 rows"):
+            terms.jacobian(lambda k, x: jnp.sum(linear(k, x)), key=key)(kernel, x)

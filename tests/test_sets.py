@@ -607,3 +607,35 @@ def test_sum_of_the_largest_at_its_ends(x64):
     np.testing.assert_array_equal(p.prox(jnp.arange(3.0), jnp.inf), [-jnp.inf] * 3)  # unbounded below
     assert float(p.lambda_max(jnp.zeros(0))) == 0
     assert np.isposinf(p.lambda_max(-jnp.ones(3)))
+
+
+@pytest.mark.parametrize(
+    "p",
+    [
+        jaxreg.L2Ball(0.0),
+        jaxreg.L1Ball(0.0),
+        jaxreg.MaxNorm(0.0),
+        jaxreg.MinMaxNorm(0.0, 0.0),
+        jaxreg.Simplex(0.0),
+        jaxreg.LInfBall(0.0),
+        jaxreg.Box(0.0, 0.0),
+    ],
+    ids=lambda p: type(p).__name__,
+)
+def test_on_a_single_point_nothing_depends_on_w(x64, p):
+    for w in (jnp.zeros(2), jnp.asarray([0.5, 0.5]), jnp.asarray([-2.0, 1.0])):
+        np.testing.assert_array_equal(jax.jacobian(p.prox)(w), np.zeros((2, 2)))
+
+
+def test_derivatives_where_a_set_has_no_inside(x64):
+    np.testing.assert_array_equal(jax.jacobian(jaxreg.NuclearBall(0.0).prox)(jnp.zeros((1, 2))), np.zeros((1, 2, 1, 2)))
+    plane, slab = jaxreg.Hyperplane(jnp.ones(2), 1.0), jaxreg.Hyperslab(jnp.ones(2), 1.0, 1.0)
+    for w in (jnp.asarray([0.5, 0.5]), jnp.asarray([3.0, -1.0]), jnp.asarray([-3.0, -1.0])):
+        np.testing.assert_allclose(jax.jacobian(slab.prox)(w), jax.jacobian(plane.prox)(w), atol=1e-15)
+    pinned = jaxreg.Box(jnp.asarray([0.0, -1.0]), jnp.asarray([0.0, 1.0]))
+    np.testing.assert_array_equal(jax.jacobian(pinned.prox)(jnp.zeros(2)), [[0, 0], [0, 1]])
+
+
+def test_at_a_bound_the_derivative_is_that_of_outside(x64):
+    np.testing.assert_array_equal(jax.jacobian(jaxreg.NonNegative().prox)(jnp.asarray([0.0, 1.0, -1.0])), np.diag([0, 1, 0]))
+    np.testing.assert_array_equal(jax.jacobian(jaxreg.Box(-1.0, 1.0).prox)(jnp.asarray([1.0, 0.5, -1.0])), np.diag([0, 1, 0]))

@@ -215,8 +215,14 @@ SUBTLE = [
     (broken(jaxreg.L2, finite=False)(0.7), {"not finite"}),
     (broken(jaxreg.SCAD, weak_convexity=lambda p: 5 * jaxreg.SCAD.weak_convexity(p))(0.5, a=2.8), {"weak convexity is sharp"}),
     (broken(jaxreg.MCP, weak_convexity=lambda p: 5 * jaxreg.MCP.weak_convexity(p))(0.6, gamma=1.8), {"weak convexity is sharp"}),
-    (leaf(jaxreg.L1, conjugate=lambda u, lam: jnp.where(jnp.abs(u) <= 1.04 * lam, 0.0, jnp.inf))(0.3), {"conjugate vs numerical supremum"}),
-    (leaf(jaxreg.L1, conjugate=lambda u, lam: jnp.where(jnp.abs(u) <= 0.96 * lam, 0.0, jnp.inf))(0.3), {"conjugate vs numerical supremum"}),
+    (
+        leaf(jaxreg.L1, conjugate=lambda u, lam: jnp.where(jnp.abs(u) <= 1.0001 * lam, 0.0, jnp.inf))(0.3),
+        {"conjugate vs numerical supremum"},
+    ),
+    (
+        leaf(jaxreg.L1, conjugate=lambda u, lam: jnp.where(jnp.abs(u) <= 0.9999 * lam, 0.0, jnp.inf))(0.3),
+        {"conjugate vs numerical supremum"},
+    ),
     (broken(jaxreg.L1, lambda_max=lambda p, g: 1.0009 * jaxreg.L1.lambda_max(p, g))(0.3), {"lambda_max"}),
     (leaf(jaxreg.L1, prox=lambda w, step, lam: jnp.where(jnp.abs(w) > 200, w, soft(w, step * lam)))(0.3), {"prox vs global oracle"}),
     (leaf(jaxreg.L1, prox=lambda w, step, lam: soft(w, step * lam + (jnp.abs(w) > 100)))(0.3), {"prox vs global oracle"}),
@@ -530,3 +536,38 @@ def test_box_oracle_ignores_nan_and_finds_a_corner_of_the_domain():
     z, lowest = _search.box_minimum(value, np.linspace(-2, 2, 9) * np.ones((1, 2, 1)), np.array([2.0]))
     assert np.allclose(z, [[0.3, 0.0]], atol=1e-7)
     assert np.allclose(lowest, 0.09)
+
+
+@pytest.mark.parametrize("radius", [1.004, 0.996])
+def test_a_dual_ball_of_another_size_is_caught(radius):
+    @staticmethod
+    def conjugate(u, lam):
+        return jnp.where(jnp.linalg.norm(u) <= radius * lam, 0.0, jnp.inf)
+
+    report = verify.penalty(broken(jaxreg.L2Norm, vector_conjugate=conjugate)(0.7), jnp.zeros(3), only="conjugate vs numerical supremum")
+    assert failed(report) == {"conjugate vs numerical supremum"}
+
+
+def test_a_conjugate_whose_maximiser_is_far_passes():
+    """Of lam·w·log w it is at ``exp(u/lam − 1)``: thousands for u = 4 and lam = 0.4."""
+
+    class Entropy(jaxreg.Separable):
+        lam: float = 1.0
+        convex, finite = True, False
+
+        @staticmethod
+        def leaf_value(w, lam):
+            return jnp.where(w < 0, jnp.inf, lam * w * jnp.log(jnp.where(w > 0, w, 1)))
+
+        @staticmethod
+        def leaf_conjugate(u, lam):
+            return lam * jnp.exp(u / lam - 1)
+
+    for lam in (0.4, 2.0):
+        assert not failed(verify.penalty(Entropy(lam), only="conjugate vs numerical supremum"))
+
+
+def test_a_penalty_that_is_not_for_vectors_of_four_asks_for_parameters():
+    for p in (jaxreg.Nuclear(0.5), jaxreg.GroupLasso(0.5, [0, 0, 1])):
+        with pytest.raises(ValueError, match=r"^params: .* does not take the default, a vector of 4"):
+            verify.penalty(p)

@@ -90,6 +90,8 @@ FOREIGN = (
     Foreign("PyProximal", "Orthogonal(f, Q)", "f.rotate(Q)"),
     Foreign("PyProximal", "QuadraticEnvelopeCardIndicator(k)", "", "`KSupport(1.0, k)` less `L2(0.5)`; penalties are not subtracted"),
     Foreign("PyProximal", "QuadraticEnvelopeRankL2", "", "a loss with its penalty in one"),
+    Foreign("PyProximal", "VStack", "", "of parts of a vector; parameters that are leaves have `.on` and a sum"),
+    Foreign("PyProximal", "Nonlinear, L2Convolve", "", "a loss whose prox is a solve of its own: put it into the loss"),
     Foreign("PyProximal", "SingularValuePenalty", "", "of such functions there are `Nuclear`, `SpectralNorm`, `NuclearBall`, `RankBall`"),
     Foreign("PyProximal", "HyperPlaneBoxProj(w, c, lower, upper)", "BoxSection(w, c, lower, upper)"),
     Foreign("PyProximal", "Intersection", "", "Dykstra's iteration, of which no finite number of steps is a prox"),

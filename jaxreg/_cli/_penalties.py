@@ -28,7 +28,8 @@ autodiff and differences, the prox against a global search and its derivatives a
 convexity, smoothness and separability against values. This page and its pictures are made by `jaxreg penalties --docs docs` from the
 classes; a test fails where the page or a picture is out of date.
 
-Convex, smooth and separable are ● where they hold. The cost is that of one prox of n parameters. Pictures show the penalty that stands
+Convex, smooth and separable are ● where they hold (smooth: the gradient has a
+finite slope about every point of the domain). The cost is that of one prox of n parameters. Pictures show the penalty that stands
 above them: value, gradient and prox along one parameter with the others at 0, and its level sets over two (the thick one through
 w = (1, 0)); of a set, the projection along one parameter, and the set with where some points go.
 
@@ -45,7 +46,7 @@ w = (1, 0)); of a set, the projection along one parameter, and the set with wher
 | `p.rotate(Q)` | p(Qw) | Qᵀ·prox(Qv) | Q orthogonal, a matrix or a pair of functions |
 | `p.envelope(mu)` | min_z p(z) + ‖w − z‖²/(2·mu), smooth | v + s/(s + mu)·(prox(v, s + mu) − v) | convex, or weakly: modulus < 1/mu |
 | `C.distance(lam)` | lam·min ‖w − z‖₂ over z in the set C | towards the projection by step·lam, at most onto it | C convex |
-| `p.dual()` | the conjugate, sup_z ⟨w, z⟩ − p(z) | v − s·prox(v/s, 1/s) (Moreau) | p convex; its value where the conjugate is known |
+| `p.dual()` | the conjugate, sup_z ⟨w, z⟩ − p(z) | v − s·prox(v/s, 1/s) (Moreau) | p convex, its conjugate known; no `lambda_max` |
 | `p.as_prox_fn()` | jaxopt's signature, `prox(x, λ, scaling)`, of `scaling·p.at(λ)` | | everywhere |
 
 The step of a prox is one number, an array or a pytree prefix (a diagonal metric) where the penalty is separable, else one number.
@@ -74,7 +75,8 @@ What else is known of sums on shared leaves:
 
 
 _OTHERS = """\
-What has the same name and the same strength is not listed; data-fit losses are `jaxreg.losses`. `f` is any penalty, `C` a convex set; a
+Listed is what has another strength, sign or form than here, or no counterpart. What differs in name alone (`NormL21` and `L21`, `IndPSD`,
+`MCPenalty`, …) is not: the tables above name the libraries. Data-fit losses are `jaxreg.losses`. `f` is any penalty, `C` a convex set; a
 test evaluates each line of the third column and holds it against the other library's formula.
 """
 

@@ -35,6 +35,12 @@ def check_numbers(name: str, value: Any, valid: Callable[[np.ndarray], Any], dom
             raise ValueError(f"{name} must be {domain}, got {first}{count}")
 
 
+def check_step(step: Any) -> None:
+    if step is None:
+        raise TypeError("step must be >= 0, got None")
+    check_numbers("step", step, lambda s: s >= 0, ">= 0")
+
+
 def check_strength(name: str, value: Any) -> None:
     """A strength, or a tree of them, is finite and not negative."""
     check_numbers(name, value, lambda x: np.isfinite(x) & (x >= 0), "finite and >= 0")

@@ -58,7 +58,7 @@ class Penalty:
     __array_ufunc__ = None  # ndarray * penalty is ours, not NumPy's element by element
     about: ClassVar[About | None] = None
     convex: ClassVar[bool] = False
-    smooth: ClassVar[bool] = False
+    smooth: ClassVar[bool] = False  # the gradient's slope is finite about every point of the domain
     separable: ClassVar[bool] = False
     finite: ClassVar[bool] = True  # false for constraints, whose value outside is +inf
     cone: ClassVar[bool] = False  # the indicator of a cone that scaling and group shrinkage stay inside

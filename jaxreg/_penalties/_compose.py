@@ -192,6 +192,12 @@ class Rotated(Wrapper):
     def grad(self, params: PyTree) -> PyTree:
         return self._back(self.penalty.grad(self._to(params)))
 
+    def free(self, params: PyTree) -> PyTree:
+        """All or none: a number that the rotation mixes with others is free only where the penalty vanishes."""
+        inner = [jnp.all(f) for f in jax.tree.leaves(self.penalty.free(self._to(params)))]
+        vanishes = jnp.all(jnp.stack(inner)) if inner else jnp.ones((), bool)
+        return jax.tree.map(lambda w: jnp.broadcast_to(vanishes | ~np.bool_(is_penalised_leaf(w)), jnp.shape(w)), params)
+
     def prox(self, params: PyTree, step: Any = 1.0) -> PyTree:
         if not jax.tree_util.treedef_is_leaf(jax.tree.structure(step)) or jnp.ndim(step) != 0:
             raise UnknownOperation("rotate: prox needs one step for all parameters; a rotation has no diagonal metric")

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Scalar
 
 from .._dtypes import cast, is_concrete, is_penalised_leaf
-from ._arithmetic import check_numbers, check_strength, coefficient, number
+from ._arithmetic import check_step, check_strength, coefficient, number
 from ._base import Penalty, PyTree, Strength, UnknownOperation
 from ._place import forgiving_conjugate
 
@@ -66,7 +66,7 @@ class Dual(Penalty):
             raise UnknownOperation(f"{self!r}: prox needs one step for all parameters; it has no diagonal metric")
         from .._tree import broadcast_prefix
 
-        check_numbers("step", step, lambda s: s >= 0, ">= 0")
+        check_step(step)
         leaves, treedef = jax.tree.flatten(params)
         steps = [self._least(s, leaf) for s, leaf in zip(broadcast_prefix(step, params, "step", own_leaf=True), leaves, strict=True)]
         far = jax.tree.unflatten(treedef, [w / t if is_penalised_leaf(w) else w for w, t in zip(leaves, steps, strict=True)])

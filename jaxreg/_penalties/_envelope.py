@@ -11,7 +11,7 @@ from jaxtyping import Scalar
 
 from .. import _tree
 from .._dtypes import accumulator, cast, is_concrete, is_number, is_penalised_leaf
-from ._arithmetic import check_numbers, coefficient, number, total, zeros
+from ._arithmetic import check_numbers, check_step, coefficient, number, total, zeros
 from ._base import Penalty, PyTree, Strength, UnknownOperation, static
 
 
@@ -112,7 +112,7 @@ class Envelope(Penalty):
             steps = jax.tree.unflatten(jax.tree.structure(params), _tree.broadcast_prefix(step, params, "step", own_leaf=True))
         else:
             steps = jax.tree.map(lambda _: step, params)
-        check_numbers("step", step, lambda s: s >= 0, ">= 0")
+        check_step(step)
         own = jax.tree.map(lambda s: s * self.scale, steps)
         far = self.penalty.prox(params, jax.tree.map(lambda s: s + self.mu, own) if self.separable else step * self.scale + self.mu)
 

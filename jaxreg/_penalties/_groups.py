@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Scalar
 
 from .. import _tree
 from .._dtypes import is_penalised_leaf
-from ._arithmetic import check_numbers, refuse_nothing, safe_sqrt, total, zero_or_inf, zeros
+from ._arithmetic import check_step, refuse_nothing, safe_sqrt, total, zero_or_inf, zeros
 from ._base import Penalty, PyTree, Strength, UnknownOperation, _fields
 
 
@@ -76,7 +76,7 @@ class Grouped(Penalty):
         name, groups, weights = type(self).__name__, getattr(self, "groups"), getattr(self, "weights")
         if groups is None:
             raise ValueError(f"{name}: groups is missing; pass integer ids, such as groups=[0, 0, 1]")
-        if isinstance(groups, list | np.ndarray | jax.Array):
+        if isinstance(groups, np.ndarray | jax.Array) or _is_table(groups):
             groups = np.asarray(groups)
         ids = [np.asarray(leaf) for leaf in jax.tree.leaves(groups)]
         for leaf in ids:
@@ -94,16 +94,9 @@ class Grouped(Penalty):
         """Ids in the shape of each leaf; None for leaves left alone."""
         leaves = jax.tree.leaves(params)
         refuse_nothing(leaves)
-        ids: list[np.ndarray | None] = []
-        for leaf, group in zip(leaves, _tree.broadcast_prefix(getattr(self, "groups").value, params, "groups"), strict=True):
-            if group is None or not is_penalised_leaf(leaf):
-                ids.append(None)
-                continue
-            try:
-                ids.append(np.broadcast_to(group, np.shape(leaf)))
-            except ValueError:
-                raise ValueError(f"groups of shape {np.shape(group)} do not fit a params leaf of shape {np.shape(leaf)}") from None
-        return ids
+        groups = _tree.broadcast_prefix(getattr(self, "groups").value, params, "groups", own_leaf=True)
+        skipped = [group is None or not is_penalised_leaf(leaf) for leaf, group in zip(leaves, groups, strict=True)]
+        return [None if s else np.broadcast_to(g, np.shape(leaf)) for leaf, g, s in zip(leaves, groups, skipped, strict=True)]
 
     def _bind(self, params: PyTree) -> tuple[Members, list[Any]]:
         """The parameters in groups, and the strengths in the order of the fields: weights an array, the others numbers."""
@@ -143,7 +136,7 @@ class Grouped(Penalty):
     def _step(self, step: Any, dtype: Any) -> Array:
         if not jax.tree_util.treedef_is_leaf(jax.tree.structure(step)) or jnp.ndim(step) != 0:
             raise UnknownOperation(f"{type(self).__name__}: prox needs one step for all parameters; a group norm has no diagonal metric")
-        check_numbers("step", step, lambda s: s >= 0, ">= 0")
+        check_step(step)
         return jnp.asarray(step, dtype)
 
     def _uncovered(self, dual: PyTree) -> Scalar:
@@ -162,6 +155,14 @@ class Grouped(Penalty):
 
     def _norm_text(self, w: str) -> str:
         return f"{'√|g|' if getattr(self, 'weights') is None else 'weight_g'}·‖{w}_g‖₂"
+
+
+def _is_table(groups: Any) -> bool:
+    """A list of integers, or of lists of them of one length: an array. Any other list is a pytree."""
+    if not isinstance(groups, list) or not all(isinstance(i, int | np.integer | list) for i in groups):
+        return False
+    rows = [g for g in groups if isinstance(g, list)]
+    return not rows or (len(rows) == len(groups) and all(map(_is_table, rows)) and len({np.shape(r) for r in rows}) == 1)
 
 
 def _is_leaf(field: Any) -> bool:

@@ -17,7 +17,9 @@ from ._vector import rounding
 def project(w: Float[Array, " n"], normal, lower, upper) -> Float[Array, " n"]:
     """To the nearer of two half-spaces; a point is outside of one at most."""
     above = onto_half_space(w, normal, upper)
-    return jnp.where(excess(w, normal, lower) < 0, onto_hyperplane(w, normal, lower), above)
+    # Where both bounds are one there is no inside that would leave w as it is, also in its derivative.
+    below = (excess(w, normal, lower) < 0) | (lower == upper)
+    return jnp.where(below, onto_hyperplane(w, normal, lower), above)
 
 
 def violation(w: Float[Array, " n"], normal, lower, upper) -> tuple[Scalar, Scalar]:

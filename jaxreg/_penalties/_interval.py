@@ -36,8 +36,9 @@ def grad(w: Float[Array, "..."], lower, upper) -> Float[Array, "..."]:
 
 
 def prox(w: Float[Array, "..."], step, lower, upper) -> Float[Array, "..."]:
+    """The derivative at a bound is that of outside, 0: of ties, clipping would make halves."""
     del step
-    return jnp.clip(w, lower, upper)
+    return jnp.where(w <= lower, lower, jnp.where(w >= upper, upper, w)).astype(w.dtype)
 
 
 def subdifferential(w: Float[Array, "..."], lower, upper) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
@@ -60,6 +61,8 @@ def conjugate(u: Float[Array, "..."], lower, upper) -> Float[Array, "..."]:
 
 class NonNegative(Separable):
     """The constraint w >= 0: 0 where it holds, +inf elsewhere; prox ``max(w, 0)``. λ has no effect on it.
+
+    The prox's derivative at 0 is that of below, 0.
 
     References:
       Parikh and Boyd, Proximal algorithms, 2014, §6.2.
@@ -88,8 +91,7 @@ class NonNegative(Separable):
 
     @staticmethod
     def leaf_prox(w: Float[Array, "..."], step) -> Float[Array, "..."]:
-        del step
-        return jnp.maximum(w, 0)
+        return prox(w, step, 0.0, jnp.inf)
 
     @staticmethod
     def leaf_subdifferential(w: Float[Array, "..."]):
@@ -128,6 +130,8 @@ def check_order(penalty: Any) -> None:
 
 class Box(Separable):
     """The constraint lower <= w <= upper: 0 where it holds, +inf elsewhere; prox ``clip``. λ has no effect on it.
+
+    The prox's derivative at a bound is that of outside, 0.
 
     Args:
       lower, upper: numbers, arrays (one leaf) or pytree prefixes, infinite where there is no bound; lower <= upper.

@@ -14,7 +14,7 @@ from ._vector import VectorSet
 
 
 def project(w: Float[Array, " n"], radius) -> Float[Array, " n"]:
-    return jnp.where(length(w) <= radius, w, radius * direction(w))
+    return jnp.where((length(w) <= radius) & (radius > 0), w, radius * direction(w))
 
 
 def violation(w: Float[Array, " n"], radius) -> tuple[Scalar, Scalar]:

@@ -17,7 +17,7 @@ from ._vector import VectorSet, rounding
 
 def project(w: Float[Array, " n"], lower, upper) -> Float[Array, " n"]:
     size = length(w)
-    moved = jnp.where(size > upper, upper * direction(w), w)
+    moved = jnp.where((size > upper) | (upper == 0), upper * direction(w), w)
     return jnp.where(size < lower, onto_sphere(w, lower), moved)
 
 

@@ -19,7 +19,7 @@ from ._vector import VectorSet
 def project(W: Float[Array, "m n"], radius) -> Float[Array, "m n"]:
     """Inside, W itself: no decomposition puts it together to the last bit."""
     moved = spectral_map(onto_l1_ball, W, radius)
-    return jnp.where(jnp.sum(singular_values(W)) <= radius, W, moved)
+    return jnp.where((jnp.sum(singular_values(W)) <= radius) & (radius > 0), W, moved)
 
 
 def violation(W: Float[Array, "m n"], radius) -> tuple[Scalar, Scalar]:

@@ -11,7 +11,7 @@ from jaxtyping import Scalar
 
 from .. import _tree
 from .._dtypes import accumulator, cast, is_penalised_leaf
-from ._arithmetic import norm, total, zero_or_inf, zeros
+from ._arithmetic import check_numbers, norm, total, zero_or_inf, zeros
 from ._base import Penalty, PyTree, Strength, UnknownOperation, static
 
 
@@ -164,6 +164,7 @@ class On(Wrapper):
 
 def around(penalty: Penalty, reference: Any) -> Penalty:
     """``penalty(params − reference)``, with one reference for what is moved twice."""
+    check_numbers("around: reference", reference, lambda r: np.ones(r.shape, bool), "numbers")
     if isinstance(penalty, Around):
         return Around(penalty.penalty, _tree.combine(penalty.center, reference, lambda a, b: jnp.asarray(a) + b, "reference"))
     return Around(penalty, reference)

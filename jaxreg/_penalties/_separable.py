@@ -12,7 +12,7 @@ from jaxtyping import Array, Scalar
 
 from .. import _tree
 from .._dtypes import accumulator, cast, is_penalised_leaf
-from ._arithmetic import check_numbers, refuse_nothing, total, zero_or_inf, zeros
+from ._arithmetic import check_step, refuse_nothing, total, zero_or_inf, zeros
 from ._base import Penalty, PyTree, UnknownOperation, _fields
 
 
@@ -118,7 +118,7 @@ class Separable(Penalty):
         return self._map(lambda w, *s: self.leaf_grad(w, *s), zeros, params)
 
     def prox(self, params: PyTree, step: Any = 1.0) -> PyTree:
-        check_numbers("step", step, lambda s: s >= 0, ">= 0")
+        check_step(step)
         steps = _tree.broadcast_prefix(step, params, "step", own_leaf=True)
         return self._map(lambda w, t, *s: self.leaf_prox(w, t, *s), lambda leaf: leaf, params, steps)
 

@@ -43,19 +43,20 @@ def onto_simplex(v: Float[Array, " n"], radius: Any = 1.0) -> Float[Array, " n"]
     """
     if v.size == 0:
         return v
+    v = jnp.where(radius > 0, v, jax.lax.stop_gradient(v))  # on a single point nothing depends on v
     # Relative to the largest, which is kept, so that nothing cancels; a shift of all has no derivative.
     top = jax.lax.stop_gradient(jnp.max(v))
     shifted = jnp.where(jnp.isinf(top) & (v == top), 0, v - top)
     kept, _ = above(shifted, shifted > -radius, 1.0, radius, 0.0)
     kept = kept | (shifted == 0)
     level = (jnp.sum(jnp.where(kept, shifted, 0)) - radius) / jnp.maximum(jnp.sum(kept), 1).astype(v.dtype)
-    return jnp.maximum(shifted - level, 0)
+    return jnp.where(shifted <= level, 0, shifted - level)  # at the knot the derivative of 0, where a maximum's would be half
 
 
 def onto_l1_ball(v: Float[Array, " n"], radius: Any = 1.0) -> Float[Array, " n"]:
     """The nearest z with ``Σ|z| <= radius``."""
     size = jnp.abs(v)
-    return jnp.where(jnp.sum(size) <= radius, v, jnp.sign(v) * onto_simplex(size, radius))
+    return jnp.where((jnp.sum(size) <= radius) & (radius > 0), v, jnp.sign(v) * onto_simplex(size, radius))
 
 
 def level(e: Float[Array, " n"], kept: Bool[Array, " n"]) -> Scalar:

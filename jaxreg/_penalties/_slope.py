@@ -100,7 +100,8 @@ class SLOPE(Norm):
 
     def __post_init__(self) -> None:
         if self.weights is None:
-            raise ValueError("SLOPE: weights is missing; pass prices that never rise, such as SLOPE.oscar(n) or weights=[2.0, 1.0]")
+            taken = f"; lam is one number, got shape {np.shape(self.lam)}" if np.ndim(self.lam) else ""
+            raise ValueError(f"SLOPE: weights is missing{taken}; pass prices that never rise, such as SLOPE.oscar(n) or weights=[2.0, 1.0]")
         object.__setattr__(self, "weights", np.asarray(self.weights) if isinstance(self.weights, list | tuple) else self.weights)
         super().__post_init__()
         if np.ndim(self.weights) != 1:

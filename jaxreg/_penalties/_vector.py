@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Scalar
 
 from .._dtypes import is_penalised_leaf
-from ._arithmetic import check_numbers, coefficient, norm, number, refuse_nothing, total, zeros
+from ._arithmetic import check_step, coefficient, norm, number, refuse_nothing, total, zeros
 from ._base import Penalty, PyTree, Strength, UnknownOperation, _fields
 
 Blocks = list[Array]  # each (vectors, numbers): vectors of one length
@@ -146,7 +146,7 @@ class Vectorwise(Penalty):
     def prox(self, params: PyTree, step: Any = 1.0) -> PyTree:
         if not jax.tree_util.treedef_is_leaf(jax.tree.structure(step)) or jnp.ndim(step) != 0:
             raise UnknownOperation(f"{type(self).__name__}: prox needs one step for all parameters; it has no diagonal metric")
-        check_numbers("step", step, lambda s: s >= 0, ">= 0")
+        check_step(step)
         return self._write(lambda w, *s: self.vector_prox(w, jnp.asarray(step, w.dtype), *s), params, exempt=lambda leaf: leaf)
 
     def subdiff_distance(self, params: PyTree, grad: PyTree) -> Scalar:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._dtypes import x64_scope
-from .._penalties import Penalty
+from .._penalties import Penalty, UnknownOperation
 from . import _claims as claims
 from . import _denials as denials
 from . import _derivatives as derivatives
@@ -26,7 +26,7 @@ def penalty(
     params: Any = None,
     definition: Definition | None = None,
     sample: Definition | None = None,
-    only: Collection[str] | None = None,
+    only: Collection[str] | str | None = None,
 ) -> Report:
     """Hold a penalty's value, gradient, prox, subdifferential, conjugate, λ_max and class facts against each other.
 
@@ -45,7 +45,7 @@ def penalty(
         set: how far outside a vector is, 0 inside.
       sample: for a set, a map in NumPy from any numbers (…, n) to points of the set (…, n) that reaches all of it. A projection
         is then searched for among such points, since a grid meets no set that has no volume.
-      only: the properties to check, as the report names them; None for all.
+      only: the property or properties to check, as the report names them; None for all.
 
     Returns:
       a :class:`Report` with a row for each property. A member that the penalty does not define is "not given"; a gradient
@@ -53,8 +53,8 @@ def penalty(
 
     Raises:
       TypeError: ``p`` is no penalty.
-      ValueError: ``params`` holds no floating-point leaf, or too many numbers for a penalty that is not separable; ``only`` names
-        a property that does not apply.
+      ValueError: ``params`` is missing and the penalty takes no vector of 4; ``params`` holds no floating-point leaf, or too many
+        numbers for a penalty that is not separable; ``only`` names a property that does not apply.
 
     >>> import jaxreg
     >>> from jaxreg import verify
@@ -64,7 +64,10 @@ def penalty(
     """
     if not isinstance(p, Penalty):
         raise TypeError(f"expected a jaxreg penalty, got {p!r}")
+    only = {only} if isinstance(only, str) else only
     with x64_scope():
+        if params is None:
+            _check_default(p)
         s = Subject(p, jnp.zeros(4) if params is None else params, definition, sample)
         checks: dict[str, Any] = {
             "value in float32": derivatives.value_in_float32,
@@ -132,3 +135,13 @@ def penalty(
             if only is None or name in only
         ]
     return Report(tuple(rows))
+
+
+def _check_default(p: Penalty) -> None:
+    """What is not for vectors of 4 is no wrong penalty."""
+    try:
+        jax.eval_shape(p, jnp.zeros(4))
+    except UnknownOperation:
+        return
+    except (TypeError, ValueError, IndexError) as error:
+        raise ValueError(f"params: {p!r} does not take the default, a vector of 4 ({error}); pass parameters that it is for") from error
