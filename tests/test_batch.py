@@ -10,7 +10,7 @@ from sklearn.linear_model import enet_path
 import jaxreg
 from jaxreg import losses
 from jaxreg._path import _elastic, _moments, _together
-from jaxreg._path._batch import Quadratic, all_lams, largest_eigenvalue, solve
+from jaxreg._path._batch import FEW, Quadratic, all_lams, largest_eigenvalue, solve
 
 HALF = losses.SquaredError("half_mean")
 
@@ -56,12 +56,13 @@ def test_against_coordinate_descent(x64, seed):
 
 @pytest.mark.slow
 def test_from_a_few_lams_to_all_is_the_same(x64):
-    X, y = made(80, 10)
+    p = FEW + 12  # so many that it goes over a few
+    X, y = made(400, p)
     X = (X - X.mean(0)) / np.linalg.norm(X - X.mean(0), axis=0)
-    none = jnp.full(10, jnp.inf)
-    problem = Quadratic(jnp.asarray(X.T @ X), jnp.asarray(X.T @ y), jnp.ones(10), jnp.ones(10), -none, none)
+    none = jnp.full(p, jnp.inf)
+    problem = Quadratic(jnp.asarray(X.T @ X), jnp.asarray(X.T @ y), jnp.ones(p), jnp.ones(p), -none, none)
     lams = jnp.geomspace(5, 1e-3, 61)
-    alone = solve(problem, lams, jnp.zeros((61, 10)), jnp.asarray(1e-13))
+    alone = solve(problem, lams, jnp.zeros((61, p)), jnp.asarray(1e-13))
     np.testing.assert_allclose(all_lams(problem, lams, jnp.asarray(1e-13)), alone, atol=1e-11)
 
 
@@ -202,7 +203,7 @@ def test_working_sets_reach_the_same_answer(monkeypatch, gram, option):
     X, y = made(60, 8)
     fit = lambda: jaxreg.path(X, y, jaxreg.ElasticNet(l1_ratio=0.8), loss=HALF, lams=25, **OPTIONS[option])  # noqa: E731
     whole = fit()
-    monkeypatch.setattr(_elastic, "_FEW", 0)
+    monkeypatch.setattr(_elastic, "FEW", 0)
     monkeypatch.setattr(_together, "BLOCK", 2)
     monkeypatch.setattr(_together, "_SMALLEST", 4)
     monkeypatch.setattr(_moments, "enough", lambda n, p: gram)

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+FEW = 128  # features
 _BURST = 6  # gradient steps between two solves: enough to move the active set
 _CONJUGATE = 40, 150  # steps of a solve at most: while the active set is sought, and once it is nearly right
 _NEAR = 1e-4  # of the residual at zero, from where on that is so
@@ -207,9 +208,12 @@ def solve(
 
 @functools.partial(jax.jit, static_argnames="coarse")
 def all_lams(problem: Quadratic, lams: Float[Array, "L"], tol: Float[Array, ""], coarse: int = 8) -> Float[Array, "L p"]:
-    """From a few λ to all of them: what lies between two solutions starts on the line between them."""
+    """From a few λ to all of them: what lies between two solutions starts on the line between them.
+
+    Where features are few that start saves less than the second program takes to compile.
+    """
     count, p = lams.size, problem.a.size
-    if count < 3 * coarse:
+    if count < 3 * coarse or p <= FEW:
         return solve(problem, lams, jnp.zeros((count, p), lams.dtype), tol)
     chosen = jnp.unique(jnp.append(jnp.arange(0, count, coarse), count - 1), size=-(-(count - 1) // coarse) + 1)
     loose = jnp.maximum(tol, 1e-4 * jnp.linalg.norm(problem.q))

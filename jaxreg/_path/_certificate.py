@@ -70,19 +70,26 @@ def _blurred(loss: Loss, eta: Array, y: Array, v: Array) -> Array:
     return jnp.einsum("ist,it->is", jnp.abs(loss.blocks(eta, y, v)), jnp.abs(eta))
 
 
+def _inverse(H: Float[Array, "q q"]) -> Float[Array, "q q"]:
+    """The pseudo-inverse: a constant column beside the intercept, or the shift of all classes, makes H singular.
+
+    Of one number, as mostly, without the eigenvalues that take longer to compile than all the rest.
+    """
+    return jnp.where(H > 0, 1 / jnp.where(H > 0, H, 1), 0) if H.size == 1 else jnp.linalg.pinv(H, hermitian=True)
+
+
 def _free_step(loss: Loss, A: Array, slope: Array, eta: Array, y: Array, v: Array, far: Any = 0.0) -> tuple[Array, Array]:
     """The Newton step of the unpenalised coordinates: (what it takes off η, the gradient it leaves behind), both of η's shape."""
     q, columns = A.shape[1], slope.size // slope.shape[0]
     if not q:
         return jnp.zeros_like(slope), slope
-    # pinv: a constant column beside the intercept, or the shift of all classes, makes the Hessian singular.
     if columns == 1:  # the same, as plain matrix products
         bent = loss.product(A, eta, y, v, far)
-        move = jnp.linalg.pinv(A.T @ bent, hermitian=True) @ (A.T @ slope)
+        move = _inverse(A.T @ bent) @ (A.T @ slope)
         return A @ move, slope - bent @ move
     blocks = loss.blocks(eta, y, v, far)
     hessian = gram_of(A, blocks)
-    move = (jnp.linalg.pinv(hessian, hermitian=True) @ (A.T @ slope).ravel()).reshape(q, columns)
+    move = (_inverse(hessian) @ (A.T @ slope).ravel()).reshape(q, columns)
     change = A @ move
     return change, slope - jnp.einsum("ist,it->is", blocks, change)
 
@@ -221,7 +228,7 @@ def _certify_squares(
     curvature = setup.loss.curvature(design.offset, y, v)
     lever = design.X.T @ (curvature[:, None] * A)
     hessian, shift = A.T @ (curvature[:, None] * A), A.T @ (curvature * (y - design.offset))
-    inverse = jnp.linalg.pinv(hessian, hermitian=True)
+    inverse = _inverse(hessian)
 
     def one_of_squares(lam: Array, u: Array, sums: SquaredSums) -> Certificate:
         m = inverse @ sums.slope_free

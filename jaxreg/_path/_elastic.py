@@ -14,13 +14,13 @@ from jaxtyping import Array, Bool, Float, Int
 from .._penalties import Penalty
 from ..losses import SquaredError
 from . import _columns, _moments, _together, _working_set
-from ._batch import Quadratic, all_lams, solve
+from ._batch import FEW, Quadratic, all_lams, solve
 from ._columns import Rows, Sparse
 from ._engine import Design, Setup
 from ._moments import Moments, Units
 from ._working_set import Columns
 
-_FEW, _SOME = 128, 1024  # features that need no working set, and where the rows are more: all λ are one program
+_SOME = 1024  # features of which all λ are one program where the rows are more; without that, FEW
 
 
 class Strengths(NamedTuple):
@@ -66,7 +66,7 @@ def fit(
     found: list[tuple[np.ndarray, ...]] = []
     for lane in range(len(weights)):
         told = functools.partial(step, lane)
-        if moments is not None and (p <= _FEW or p <= min(n, _SOME)):
+        if moments is not None and (p <= FEW or p <= min(n, _SOME)):
             coef, intercept, scale = (np.asarray(x) for x in _all_at_once(setup, design, moments, lane, penalty, lams))
             done = _together.reported(coef, told)
             found.append((coef[:done], intercept[:done], scale))

@@ -25,9 +25,10 @@ def conjugate_against_supremum(s: Subject) -> Finding:
     if not len(base):
         raise UnknownOperation("no point was found where the penalty is finite")
     slopes = s.grad(base[:: max(1, len(base) // 6)])
-    # Exactly on the boundary of the domain, rounding decides: stay off it, by more where a search over all numbers at once has to
-    # find its way in a valley that hardly falls.
-    off = 1e-5 if s.separable_oracle else 1e-3
+    # Exactly on the boundary of the domain, rounding decides: stay off it, and further where a search over all numbers at once would have
+    # to find its way in a valley that hardly falls. What grows in proportion has none: its supremum is at 0, or nowhere.
+    proportional = np.allclose(s.value(2 * base), 2 * s.value(base), rtol=1e-12, atol=0)
+    off = 1e-5 if s.separable_oracle else 1e-3 if proportional else 0.05
     near = [(1 - off) * slopes, 0.5 * slopes, (1 + off) * slopes]
     u = np.concatenate([*near, *[c * s.normal(3) for c in (0.03, 0.3, 3.0)], np.zeros((1, s.n))])
     found = s.conjugate(u)
