@@ -242,8 +242,8 @@ def test_subdiff_distance_vanishes_at_the_prox(x64, name):
     assert np.all(over(distance, POINTS) < 1e-14)
 
 
-# Infimal convolutions that no closed form here covers, and sums about different centres.
-NO_CONJUGATE = {name for name in PENALTIES if name.startswith(("GroupLasso +", "L2Norm +"))} | {"L2 + L2, two centres", "L2.around + L1"}
+# Sums about different centres.
+NO_CONJUGATE = {"L2 + L2, two centres", "L2.around + L1"}
 
 
 @table

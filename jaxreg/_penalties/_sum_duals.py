@@ -62,14 +62,17 @@ def homogeneous_conjugate(penalty: Penalty, dual: PyTree) -> Scalar:
 
 def curved_conjugate(curvature: Any, rest: Penalty, dual: PyTree) -> Scalar:
     """``sup_w ⟨u, w⟩ − ½a‖w‖² − rest(w)``, at ``w = prox_rest(u/a, 1/a)``; without curvature that of the rest."""
+    without = rest.conjugate(dual)  # first: where it is not known, neither is the whole
     a = jnp.where(curvature > 0, curvature, 1)
     best = rest.prox(jax.tree.map(lambda u: (u / a).astype(u.dtype) if is_penalised_leaf(u) else u, dual), 1 / a)
-    own = [
-        accumulator(u) * w - 0.5 * a * accumulator(w) ** 2
-        for u, w in zip(*map(jax.tree.leaves, (dual, best)), strict=True)
-        if is_penalised_leaf(u)
-    ]
-    return jnp.where(curvature > 0, total([jnp.sum(x) for x in own]) - rest(best), rest.conjugate(dual))
+
+    def gain(u: Any, w: Any) -> Any:
+        u, w = accumulator(jnp.asarray(u)), accumulator(jnp.asarray(w))
+        return jnp.sum(u * w - 0.5 * a * w**2)
+
+    pairs = zip(jax.tree.leaves(dual), jax.tree.leaves(best), strict=True)
+    gained = total([gain(u, w) for u, w in pairs if is_penalised_leaf(u)])
+    return jnp.where(curvature > 0, gained - rest(best), without)
 
 
 def _added(trees: list[PyTree], zero: PyTree) -> PyTree:
