@@ -42,6 +42,8 @@ STATIONARY = 100 * FORMULA
 # The search locates a supremum to a billionth of the point. Where the function is smooth its value is flat there, and far
 # more accurate; at a constraint's end the value is off by slope times that. Ten for a slope, a point and a sum of some numbers.
 CONJUGATE = 1e-8
+# A search over all numbers at once may stop at a kink that no step of a compass leads away from: some 1e-7 were seen.
+CONJUGATE_OF_ALL = 1e-5
 
 # Where a set is searched through a map onto it, kinks of the map slow the search: a millionth of the objective is left.
 SAMPLED = 1e-6
