@@ -106,16 +106,23 @@ def ours(d, penalty, factor):
     return fit.coef[-1], fit.intercept[-1]
 
 
-def agree(d, peer, theirs):
+def solved(d, peer):
+    """The problem in the peer's units, our answer to it, and the null model's value; the gap by a bound of its own is within tol."""
     penalty, factor, a, q = strengths(d, peer)
     problem = stated(d, a, q)
     w, b = ours(d, penalty, factor)
     null = problem.value(0 * w, 0 * b)
+    gap = problem.value(w, b) - problem.bound(w, b)
+    assert -1e-14 * (1 + abs(null)) <= gap <= 1e-10 * (1 + abs(null))  # path's tolerance, in units that are no larger
+    return problem, w, b, null
+
+
+def agree(d, peer, theirs):
+    problem, w, b, null = solved(d, peer)
     rounding = 1e-14 * (1 + abs(null))
     bound = max(problem.bound(w, b), problem.bound(*theirs))
     own, other = problem.value(w, b) - bound, problem.value(*theirs) - bound
     assert own >= -rounding
-    assert own <= 1e-10 * (1 + abs(null))  # path's tolerance, in units that are no larger
     assert other >= own - 1e-10 * (1 + abs(null))  # no peer is better
     assert other <= 1e-4 * (1 + abs(null)), "the peer has solved another problem"
     modulus = problem.modulus(w, b, ((w != 0) | (theirs[0] != 0)).reshape(len(w), -1))
@@ -173,8 +180,9 @@ def glmnet(tmp_path_factory):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_glmnet(glmnet, seed):
     d = drawn(seed)
-    if not (glmnet / f"{seed}.out").exists():
-        pytest.skip("glmnet itself does not converge on this problem")
+    if not (glmnet / f"{seed}.out").exists():  # glmnet itself does not converge: of one in ten at most, see above
+        solved(d, "glmnet")
+        return
     table = np.fromfile(glmnet / f"{seed}.out").reshape(-1, d.X.shape[1] + 1)
     theirs = (table[0, 1:], table[0, 0]) if len(table) == 1 else (table[:, 1:].T, table[:, 0])
     low, up = -np.inf if d.lower is None else d.lower, np.inf if d.upper is None else d.upper

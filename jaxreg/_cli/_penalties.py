@@ -28,10 +28,10 @@ autodiff and differences, the prox against a global search and its derivatives a
 convexity, smoothness and separability against values. This page and its pictures are made by `jaxreg penalties --docs docs` from the
 classes; a test fails where the page or a picture is out of date.
 
-Convex, smooth and separable are ● where they hold (smooth: the gradient has a
-finite slope about every point of the domain). The cost is that of one prox of n parameters. Pictures show the penalty that stands
-above them: value, gradient and prox along one parameter with the others at 0, and its level sets over two (the thick one through
-w = (1, 0)); of a set, the projection along one parameter, and the set with where some points go.
+Convex, smooth and separable are ● where they hold; smooth is a gradient with a finite slope about every point of the domain. The
+cost is that of one prox of n parameters. Pictures show the penalty that stands above them: value, gradient and prox along one
+parameter with the others at 0, and its level sets over two (the thick one through w = (1, 0)); of a set, the projection along one
+parameter, and the set with where some points go.
 
 ## Calculus
 

@@ -57,7 +57,7 @@ def homogeneous_conjugate(penalty: Penalty, dual: PyTree) -> Scalar:
     missed = penalty.subdiff_distance(zero, jax.tree.map(lambda u: -u if is_penalised_leaf(u) else u, dual))
     size = sum(jnp.size(u) for u in jax.tree.leaves(dual))
     slack = 4 * max(16, size) * jnp.finfo(missed.dtype).eps * largest(dual)
-    return jnp.where(jnp.isnan(missed), jnp.nan, jnp.where(missed <= slack, 0, jnp.inf)).astype(missed.dtype)
+    return jnp.where(missed <= slack, 0, jnp.inf).astype(missed.dtype)
 
 
 def curved_conjugate(curvature: Any, rest: Penalty, dual: PyTree) -> Scalar:
