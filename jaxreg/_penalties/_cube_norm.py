@@ -24,10 +24,11 @@ def grad(w: Float[Array, " n"], lam) -> Float[Array, " n"]:
 def prox(w: Float[Array, " n"], step, lam) -> Float[Array, " n"]:
     """The length r of the result obeys ``r + 3·step·lam·r² = ‖w‖``."""
     size = length(w)
-    product = 12 * step * lam * size
+    strength = 12 * step * lam
+    product = strength * size
     # Where the product overflows the roots of its factors do not.
     far = jnp.isinf(product) & jnp.isfinite(size)
-    root = jnp.sqrt(12 * step * lam) * jnp.sqrt(jnp.where(far, size, 1))
+    root = jnp.sqrt(jnp.where(far, strength, 1)) * jnp.sqrt(jnp.where(far, size, 1))
     return w * (2 / (1 + jnp.where(far, root, jnp.sqrt(1 + jnp.where(far, 0, product)))))
 
 

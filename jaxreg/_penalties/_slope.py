@@ -69,7 +69,7 @@ class SLOPE(Norm):
     indicator of ``Σ_{i<=k} |u|_(i) <= lam·Σ_{i<=k} weights_i`` for every k.
 
     Args:
-      lam: strength, >= 0, one number.
+      lam: strength, >= 0, one number; ``SLOPE(lams)`` with a sequence alone, as the literature writes it, is ``SLOPE(1.0, lams)``.
       weights: prices, >= 0, never rising, one for each parameter of a vector; see :meth:`benjamini_hochberg` and :meth:`oscar`.
       axis: None for all leaves as one vector, or the axis (or axes) of each leaf whose slices are vectors.
 
@@ -82,6 +82,8 @@ class SLOPE(Norm):
 
     >>> import jax.numpy as jnp, jaxreg
     >>> jaxreg.SLOPE(1.0, weights=[2.0, 1.0]).prox(jnp.array([4.0, -3.5])).tolist()
+    [2.25, -2.25]
+    >>> jaxreg.SLOPE([2.0, 1.0]).prox(jnp.array([4.0, -3.5])).tolist()
     [2.25, -2.25]
     """
 
@@ -99,9 +101,11 @@ class SLOPE(Norm):
     vector_value, vector_prox, vector_residual = staticmethod(value), staticmethod(prox), staticmethod(residual)
 
     def __post_init__(self) -> None:
+        if self.weights is None and np.ndim(self.lam) == 1:
+            object.__setattr__(self, "weights", self.lam)
+            object.__setattr__(self, "lam", 1.0)
         if self.weights is None:
-            taken = f"; lam is one number, got shape {np.shape(self.lam)}" if np.ndim(self.lam) else ""
-            raise ValueError(f"SLOPE: weights is missing{taken}; pass prices that never rise, such as SLOPE.oscar(n) or weights=[2.0, 1.0]")
+            raise ValueError("SLOPE: weights is missing; pass prices that never rise, such as SLOPE.oscar(n) or weights=[2.0, 1.0]")
         object.__setattr__(self, "weights", np.asarray(self.weights) if isinstance(self.weights, list | tuple) else self.weights)
         super().__post_init__()
         if np.ndim(self.weights) != 1:
