@@ -66,6 +66,26 @@ def test_from_a_few_lams_to_all_is_the_same(x64):
     np.testing.assert_allclose(all_lams(problem, lams, jnp.asarray(1e-13)), alone, atol=1e-11)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("ridge", [0.5, 0.0])
+def test_large_sets_of_few_lams(x64, ridge):
+    """Where one inverse serves all rows; without a ridge the matrix is singular, with fewer rows of X than columns."""
+    p, few = 1100, 6
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(700, p))
+    Z /= np.linalg.norm(Z, axis=0)
+    none = jnp.full(p, jnp.inf)
+    problem = Quadratic(jnp.asarray(Z.T @ Z), jnp.asarray(Z.T @ rng.normal(size=700)), jnp.ones(p), jnp.full(p, ridge), -none, none)
+    lams = jnp.geomspace(0.6, 0.3, few)
+    loose = solve(problem, lams, jnp.zeros((few, p)), jnp.asarray(1e-2))
+    found = np.asarray(solve(problem, lams, loose, jnp.asarray(1e-12)))
+    assert ((found != 0).sum(axis=1) > 100).all()
+    slope = found @ np.asarray(problem.G) - np.asarray(problem.q) + np.asarray(lams)[:, None] * ridge * found
+    bound = np.asarray(lams)[:, None] * np.ones(p)
+    off = np.where(found == 0, np.maximum(np.abs(slope) - bound, 0), slope + bound * np.sign(found))
+    assert np.linalg.norm(off, axis=1).max() < 1e-11
+
+
 @pytest.mark.parametrize("kind", ["random", "one direction", "identity", "zero"])
 def test_the_largest_eigenvalue_is_met_closely(x64, kind):
     rng = np.random.default_rng(0)

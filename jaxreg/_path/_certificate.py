@@ -21,11 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._dtypes import on_device
 from .._penalties import Penalty, UnknownOperation
 from ..losses import Loss, SquaredError
 from ..losses._base import gram_of
 from ._columns import Matrix, Sparse, dense_columns, pulls
 from ._engine import Design, Setup, all_predictors, bounded
+from ._known import ask
 from ._moments import SquaredSums, squared_sums
 
 
@@ -54,7 +56,7 @@ def free_columns(setup: Setup, X: Matrix, free: np.ndarray) -> Array:
     """The columns that carry no penalty: the intercept's ones, and those marked free."""
     ones = [np.ones((X.shape[0], 1), X.dtype)] if setup.intercept else []
     if not free.any():
-        return jnp.asarray(ones[0] if ones else np.ones((X.shape[0], 0), X.dtype))
+        return on_device(ones[0] if ones else np.ones((X.shape[0], 0), X.dtype))
     columns = dense_columns(X, free)
     # Another basis of the same space, in which no column is small or nearly constant: a pseudo-inverse judges by size.
     if setup.intercept:
@@ -103,22 +105,9 @@ def constant_curvature(setup: Setup) -> bool:
 def null_model(
     setup: Setup, design: Design, v: Float[Array, "n"], scale: Float[Array, "p"], A: Float[Array, "n q"], penalty: Penalty
 ) -> Null:
-    """Fit the unpenalised coordinates alone, by Newton steps that are halved until the loss falls."""
+    """Fit the unpenalised coordinates alone."""
     loss, y = setup.loss, design.y
-
-    def body(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        eta, size, count = carry
-        change = -_free_step(loss, A, loss.grad(eta, y, v), eta, y, v, jnp.minimum(size, 1))[0]
-        value = loss(eta, y, v)
-        t = jax.lax.while_loop(lambda t: ~(loss(eta + t * change, y, v) <= value) & (t > 1e-6), lambda t: t / 2, jnp.ones((), eta.dtype))
-        size = jnp.max(jnp.abs(change), initial=0.0) / (1 + jnp.max(jnp.abs(eta), initial=0.0))
-        return jnp.where(t > 1e-6, eta + t * change, eta), size, count + 1
-
-    def unfinished(carry: tuple[Array, Array, Array]) -> Array:
-        return (carry[1] > 4 * jnp.finfo(carry[0].dtype).eps) & (carry[2] < 100)
-
-    start = (design.offset, jnp.full((), jnp.inf, design.X.dtype), jnp.zeros((), int))
-    eta = jax.lax.while_loop(unfinished, body, start)[0] if A.shape[1] else design.offset
+    eta = _without_penalised(loss, A, design.offset, y, v) if A.shape[1] else design.offset
     factor = scale if setup.outputs is None else scale[:, None]
     slope = design.X.T @ _free_step(loss, A, loss.grad(eta, y, v), eta, y, v)[1] / factor
     # What the rounding of these sums, and of η in them, can account for is zero: a constant column explains nothing.
@@ -139,6 +128,25 @@ def null_model(
     unit = jnp.where(value - best > rounding, value - best, 1)
     level = v @ (eta - design.offset) / jnp.sum(v)
     return Null(value, best, unit, level, slope, jnp.where(size > 0, size, 1), *_largest(penalty, slope))
+
+
+def _without_penalised(loss: Loss, A: Array, offset: Array, y: Array, v: Array) -> Array:
+    """The best η = offset + Am: Newton steps, halved until the loss falls; for squared error one, and one for its rounding."""
+    if isinstance(loss, SquaredError):
+        return jax.lax.fori_loop(0, 2, lambda _, eta: eta - _free_step(loss, A, loss.grad(eta, y, v), eta, y, v)[0], offset)
+
+    def body(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        eta, size, count = carry
+        change = -_free_step(loss, A, loss.grad(eta, y, v), eta, y, v, jnp.minimum(size, 1))[0]
+        value = loss(eta, y, v)
+        t = jax.lax.while_loop(lambda t: ~(loss(eta + t * change, y, v) <= value) & (t > 1e-6), lambda t: t / 2, jnp.ones((), eta.dtype))
+        size = jnp.max(jnp.abs(change), initial=0.0) / (1 + jnp.max(jnp.abs(eta), initial=0.0))
+        return jnp.where(t > 1e-6, eta + t * change, eta), size, count + 1
+
+    def unfinished(carry: tuple[Array, Array, Array]) -> Array:
+        return (carry[1] > 4 * jnp.finfo(carry[0].dtype).eps) & (carry[2] < 100)
+
+    return jax.lax.while_loop(unfinished, body, (offset, jnp.full((), jnp.inf, offset.dtype), jnp.zeros((), int)))[0]
 
 
 def _largest(penalty: Penalty, slope: Array) -> tuple[Array, Array]:
@@ -289,15 +297,12 @@ def why_no_gap(setup: Setup, design: Design, penalty: Penalty) -> str | None:
     """The reason why no duality gap exists for this problem, None if one does."""
     if not penalty.convex:
         return "the penalty is not convex"
-    like = jax.ShapeDtypeStruct(setup.shape(design.X.shape[1]), design.X.dtype)
     try:
-        _conjugate.eval_shape(setup, design, penalty, like)
+        ask(_conjugate, setup, design, penalty)
     except UnknownOperation as error:
         return str(error)
     return None
 
 
-@functools.partial(jax.jit, static_argnames=("setup",))
-def _conjugate(setup: Setup, design: Design, penalty: Penalty, dual: Array) -> Array:
-    """Only ever traced, and under jit so that the trace is kept."""
-    return bounded(penalty, design, jnp.ones(dual.shape[0], dual.dtype), setup.outputs).conjugate(dual)
+def _conjugate(penalty: Penalty, dual: Array) -> Array:
+    return penalty.conjugate(dual)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -12,12 +11,13 @@ import numpy as np
 from jax.experimental.sparse import BCOO
 from jaxtyping import Array
 
-from .._dtypes import is_concrete, x64_scope
+from .._dtypes import is_concrete, on_device, x64_scope
 from .._penalties import Penalty, UnknownOperation
 from ..losses import Loss, SquaredError
 from ._certificate import facts
 from ._columns import as_sparse, entries, is_sparse, refusal
-from ._engine import Design, Setup, bounded, buckets
+from ._engine import Design, Setup, buckets
+from ._known import ask
 
 
 class Problem(NamedTuple):
@@ -105,31 +105,24 @@ def check_problem(
     free = free if outputs is None else free.all(axis=1)
     if low is not None and up is not None:
         free = free & (np.isneginf(low) & np.isposinf(up)).reshape(p)
-    design = Design(
-        _matrix(X, found, dtype, weights, loss),
-        jnp.asarray(y, dtype),
-        jnp.asarray(shift, dtype),
-        jnp.asarray(free),
-        None if low is None else jnp.asarray(low, dtype),
-        None if up is None else jnp.asarray(up, dtype),
-    )
+    rest = jax.tree.map(lambda x: np.asarray(x, dtype), (shift, low, up))
+    y = y.astype(dtype) if isinstance(y, jax.Array) else np.asarray(y, dtype)
+    y, free_features, (shift, low, up) = on_device((y, free, rest))
+    design = Design(_matrix(X, found, dtype, weights, loss), y, shift, free_features, low, up)
     _check_operations(setup, design, penalty)
     setup = setup._replace(bucket=buckets(setup.columns, p, penalty.separable)[0])
     return Problem(setup, design, weights, penalty, free, as_numpy)
 
 
-@functools.partial(jax.jit, static_argnames=("setup",))
-def _operations(setup: Setup, design: Design, penalty: Penalty, w: Any) -> Any:
-    """What solver and certificate ask of every penalty. Only ever traced, and under jit so that the trace is kept."""
-    member = bounded(penalty, design, jnp.ones(w.shape[0], w.dtype), setup.outputs)
-    return member.subdiff_distance(w, w), member.support(w), w if member.smooth else member.prox(w)
+def _operations(penalty: Penalty, w: Array) -> Any:
+    """What solver and certificate ask of every penalty."""
+    return penalty.subdiff_distance(w, w), penalty.support(w), w if penalty.smooth else penalty.prox(w)
 
 
 def _check_operations(setup: Setup, design: Design, penalty: Penalty) -> None:
     """Refuse by the argument's name what solver and certificate would only stumble over."""
-    like = jax.ShapeDtypeStruct(setup.shape(design.X.shape[1]), design.X.dtype)
     try:
-        _operations.eval_shape(setup, design, penalty, like)
+        ask(_operations, setup, design, penalty)
     except UnknownOperation as error:
         if design.lower is not None:
             _check_operations(setup, design._replace(lower=None, upper=None), penalty)

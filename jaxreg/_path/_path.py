@@ -5,9 +5,9 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import jax
 import numpy as np
 
+from .._dtypes import on_device
 from .._penalties import Penalty
 from .._warnings import ConvergenceWarning
 from ..losses import Loss
@@ -146,7 +146,7 @@ def as_path(problem: Problem, fits: Fits, penalty: Penalty, asked: Any) -> Path:
         if not setup.standardize:
             arrays["loo"] = np.asarray(fits.ridge.loo)
     if not problem.as_numpy:
-        arrays = jax.device_put(arrays)
+        arrays = on_device(arrays)
     return Path(
         **arrays,
         null_loss=null_loss,
