@@ -240,6 +240,7 @@ def test_lambda_max_by_bisection_at_any_size(x64, size):
         np.testing.assert_allclose(float(p.lambda_max(size * g)) / size, at_one, rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_lambda_max_beside_smooth_terms_is_that_of_the_other(x64):
     g = jnp.asarray([1.0, -0.4, 0.2, -0.8])
     for p in (FusedLasso(1.0), SLOPE(1.0, weights=jnp.arange(4.0, 0, -1)), L2Norm(1.0), LInf(1.0)):
@@ -255,6 +256,7 @@ def test_lambda_max_by_bisection_has_no_derivative_and_says_so(x64):
         jax.grad((FusedLasso(1.0) + L1(1.0)).lambda_max)(jnp.asarray([1.0, -2.0]))
 
 
+@pytest.mark.slow
 def test_rounding_is_no_slope_of_levels(x64):
     g = np.random.default_rng(1).normal(size=9)
     g = jnp.asarray(g - g.mean())
@@ -262,6 +264,7 @@ def test_rounding_is_no_slope_of_levels(x64):
         np.testing.assert_allclose((FusedLasso(1.0) + rest).lambda_max(g), FusedLasso(1.0).lambda_max(g), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_sum_placed_on_leaves_is_a_sum_of_what_is_placed(x64):
     w, g = jnp.asarray([1.0, 1.0, 0.0, 0.0, -1.0]), jnp.asarray([0.3, -0.2, 0.1, 0.05, 1.0])
     nested = (FusedLasso(1.0) + L1(0.5)).on("a") + L1(0.3).on("a")
@@ -281,6 +284,7 @@ def test_sums_that_are_not_known_are_named(x64):
             call(SLOPE(1.0, weights=jnp.arange(3.0, 0, -1)) + L1(0.1))
 
 
+@pytest.mark.thin(3)
 @pytest.mark.parametrize(
     "p",
     [

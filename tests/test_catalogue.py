@@ -101,7 +101,7 @@ def missing(e):
     return expected
 
 
-@pytest.mark.thin(4)
+@pytest.mark.thin(8)
 @pytest.mark.parametrize("example", list(cases(quick=True)))
 def test_core(example):
     """What most of the mathematics hangs on, each against something independent; some penalties are held against everything."""
@@ -220,7 +220,7 @@ def test_names_are_unique():
     assert len({name_of(kind) for kind in kinds}) == len(kinds)
 
 
-@pytest.mark.thin(8)
+@pytest.mark.thin(12)
 @pytest.mark.parametrize("example", first_of_each())
 def test_value_is_float32_at_least_and_leaves_keep_their_dtype(example):
     """In bfloat16, 8 bits: a value is that of the rounded parameters to some roundings of the prox's own dtype."""

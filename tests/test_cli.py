@@ -126,6 +126,7 @@ def test_columns_of_one_name_are_an_error(capsys, tmp_path):
     assert "several columns named 'y'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_without_a_cache_folder_it_says_so_and_goes_on(capsys, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))

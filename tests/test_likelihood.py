@@ -154,6 +154,7 @@ def test_a_path_stops_at_max_nonzeros():
     np.testing.assert_allclose(part.coef, whole.coef[: len(part.lams)], atol=1e-10)
 
 
+@pytest.mark.slow
 def test_separable_classes_are_flagged_where_no_minimum_is():
     X, _ = made(losses.Logistic())
     y = (X[:, 0] > 0).astype(float)
