@@ -27,7 +27,7 @@ _ROUNDS, _EASY = 60, 5  # at most, and what an active set that is found and a ma
 _STALLED = 7  # rounds without progress, each of twice as many gradient steps, that end it: rounding rules
 _SHORT = 1e-5  # of a linear system in float32, what is left of its residual
 _SHORTEST = 0.1  # of a step to the solution of a linear system
-_CACHED = 1024  # features
+_CACHED = 1024  # features whose matrix is not much larger than the cache
 _MANY, _ROWS = 1024, 16  # features from which on, and rows up to which, an inverse for all rows is worth its making
 
 
@@ -99,7 +99,7 @@ def solve(
     eps = jnp.finfo(G.dtype).eps
     scale = jnp.maximum(jnp.linalg.norm(q, axis=-1), jnp.finfo(G.dtype).tiny)
 
-    # Where linear systems are large and answers near: a start of the right set is what such a goal is asked from.
+    # Worth it where many digits are asked of large systems; then the start has about the right set.
     shared = len(G) >= _MANY and lams.size <= _ROWS
     inverse, usable = jnp.zeros((0, 0), jnp.float32), jnp.zeros((), bool)
     if shared:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from .._penalties import Penalty
 from ._engine import Design, Setup, bounded
@@ -28,7 +29,7 @@ def _answered(question: Question, outputs: int | None, shape: tuple[int, ...], d
     def answer(leaves: list[Any], w: jax.Array) -> Any:
         lower, upper, penalty = jax.tree.unflatten(structure, leaves)
         design = Design(None, w, w, w, lower, upper)
-        return question(bounded(penalty, design, jax.numpy.ones(shape[0], dtype), outputs), w)
+        return question(bounded(penalty, design, jnp.ones(shape[0], dtype), outputs), w)
 
     leaves = [1.0 if kind is None else jax.ShapeDtypeStruct(*kind) for kind in kinds]
     jax.eval_shape(answer, leaves, jax.ShapeDtypeStruct(shape, dtype))
