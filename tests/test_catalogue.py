@@ -124,7 +124,7 @@ def test_verified(example):
     assert lacking <= missing(example), lacking - missing(example)
 
 
-@pytest.mark.thin(4)
+@pytest.mark.thin(8)
 @pytest.mark.parametrize("example", first_of_each())
 def test_nan_in_nan_out(example):
     """Comparisons with NaN are false: they would make 0 or inf of it."""

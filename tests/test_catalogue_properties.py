@@ -50,7 +50,7 @@ def is_slow(name):
     return name.split("-", 1)[1] in SLOW or isinstance(TABLE[name], Distance)
 
 
-@pytest.mark.thin(4)
+@pytest.mark.thin(8)
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if is_slow(name) else name for name in TABLE])
 def test_prox(name):
     shapes = [shape for shape in QUICK if takes(name, shape)]

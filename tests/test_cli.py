@@ -434,6 +434,7 @@ def test_lams_and_penalties_are_parsed():
 # --- train, verify, help ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_train_compares_with_no_penalty(capsys, tmp_path):
     assert main(["train", "digits", "--epochs", "3", "--hidden", "16", "--out", "out", "--lam", "0.01"]) == 0
     out = capsys.readouterr().out

@@ -34,7 +34,7 @@ from jaxreg import (
 )
 from tests import oracles
 
-pytestmark = pytest.mark.thin(3)
+pytestmark = pytest.mark.thin(4)
 
 R = np.array([1.0, -0.5])
 WEIGHTS = np.array([0.3, 1.2])

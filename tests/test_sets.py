@@ -627,6 +627,7 @@ def test_on_a_single_point_nothing_depends_on_w(x64, p):
         np.testing.assert_array_equal(jax.jacobian(p.prox)(w), np.zeros((2, 2)))
 
 
+@pytest.mark.slow
 def test_derivatives_where_a_set_has_no_inside(x64):
     np.testing.assert_array_equal(jax.jacobian(jaxreg.NuclearBall(0.0).prox)(jnp.zeros((1, 2))), np.zeros((1, 2, 1, 2)))
     plane, slab = jaxreg.Hyperplane(jnp.ones(2), 1.0), jaxreg.Hyperslab(jnp.ones(2), 1.0, 1.0)
