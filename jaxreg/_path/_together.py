@@ -12,10 +12,10 @@ from jaxtyping import Array, Float
 
 from ._follow import part_of
 
-CHUNK = 12  # λ solved as one program: few rows take what one takes
+CHUNK = 8  # λ solved as one program
 BLOCK = 128  # features that may join at once, or as many as the set has
 LOOSE = 1e-3  # of the residual at zero: enough to see who is missing from a set
-_SMALLEST, _NEXT, LARGEST = 128, 512, 8192  # sizes of a set, then doubled as it fills: each is compiled anew
+_SMALLEST, LARGEST = 128, 8192  # sizes of a set, doubled as it fills: each is compiled anew
 
 
 @runtime_checkable
@@ -63,8 +63,7 @@ def follow(
         nonlocal members
         order.extend(features.tolist())
         inside[features] = True
-        room = _SMALLEST if len(order) <= _SMALLEST else max(_NEXT, 1 << (len(order) - 1).bit_length())
-        room = min(work.size, room)
+        room = min(work.size, max(_SMALLEST, 1 << (len(order) - 1).bit_length())) if order else min(work.size, _SMALLEST)
         members = work.restrict(np.append(order, np.full(room - len(order), -1)).astype(int), members)
 
     def padded(rows: np.ndarray) -> Array:
