@@ -10,7 +10,7 @@ from sklearn.linear_model import enet_path
 import jaxreg
 from jaxreg import losses
 from jaxreg._path import _elastic, _moments, _together
-from jaxreg._path._batch import FEW, Quadratic, all_lams, largest_eigenvalue, solve
+from jaxreg._path._batch import FEW, Quadratic, all_lams, largest_eigenvalue, shared_inverse, solve
 
 HALF = losses.SquaredError("half_mean")
 
@@ -64,6 +64,16 @@ def test_from_a_few_lams_to_all_is_the_same(x64):
     lams = jnp.geomspace(5, 1e-3, 61)
     alone = solve(problem, lams, jnp.zeros((61, p)), jnp.asarray(1e-13))
     np.testing.assert_allclose(all_lams(problem, lams, jnp.asarray(1e-13)), alone, atol=1e-11)
+
+
+def test_the_shared_inverse_is_that_of_what_is_used(x64):
+    """Of the mean ridge where any row uses a feature; of the diagonal elsewhere. Float32 leaves its rounding times the condition number."""
+    Z = np.random.default_rng(0).normal(size=(20, 6))
+    G, used, bend = Z.T @ Z, np.array([1, 1, 0, 1, 0, 1], bool), np.array([[0.2] * 6, [0.6] * 6])
+    top = np.linalg.eigvalsh(G)[-1]
+    kept = np.where(np.outer(used, used) | np.eye(6, dtype=bool), G, 0) + 0.4 * np.eye(6)
+    found = shared_inverse(*map(jnp.asarray, (G, top, used, bend)))
+    np.testing.assert_allclose(found, np.linalg.inv(kept), atol=6e-8 * np.linalg.cond(kept) ** 2)
 
 
 @pytest.mark.slow

@@ -352,5 +352,7 @@ def test_a_rotation_of_nothing_is_free(x64):
 
 
 def test_what_is_no_number_is_named():
+    with pytest.raises(TypeError, match="step must be >= 0, got None"):
+        L1().prox(jnp.ones(2), None)
     with pytest.raises(TypeError, match="around: reference must be numbers, got the string 'a'"):
         L1().around("a")

@@ -17,7 +17,8 @@ Question = Callable[[Penalty, jax.Array], Any]
 
 def ask(question: Question, setup: Setup, design: Design, penalty: Penalty) -> None:
     """Raise the UnknownOperation with which ``question(penalty with the design's bounds, coefficients)`` is refused, if it is."""
-    leaves, structure = jax.tree.flatten((design.lower, design.upper, penalty))
+    bounds = design._replace(X=None, y=None, offset=None, free=None)
+    leaves, structure = jax.tree.flatten((bounds, penalty))
     kinds = tuple((x.shape, x.dtype) if hasattr(x, "dtype") else None for x in leaves)
     _answered(question, setup.outputs, setup.shape(design.X.shape[1]), design.X.dtype, structure, kinds)
 
@@ -27,9 +28,8 @@ def _answered(question: Question, outputs: int | None, shape: tuple[int, ...], d
     """Answers are kept, errors are not: they show the penalty that was asked."""
 
     def answer(leaves: list[Any], w: jax.Array) -> Any:
-        lower, upper, penalty = jax.tree.unflatten(structure, leaves)
-        design = Design(None, w, w, w, lower, upper)
-        return question(bounded(penalty, design, jnp.ones(shape[0], dtype), outputs), w)
+        bounds, penalty = jax.tree.unflatten(structure, leaves)
+        return question(bounded(penalty, bounds, jnp.ones(shape[0], dtype), outputs), w)
 
     leaves = [1.0 if kind is None else jax.ShapeDtypeStruct(*kind) for kind in kinds]
     jax.eval_shape(answer, leaves, jax.ShapeDtypeStruct(shape, dtype))

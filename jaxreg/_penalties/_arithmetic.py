@@ -36,6 +36,8 @@ def check_numbers(name: str, value: Any, valid: Callable[[np.ndarray], Any], dom
 
 
 def check_step(step: Any) -> None:
+    if step is None:  # a tree without leaves, of which nothing would be checked
+        raise TypeError("step must be >= 0, got None")
     check_numbers("step", step, lambda s: s >= 0, ">= 0")
 
 
