@@ -352,7 +352,8 @@ def test_a_rotation_of_nothing_is_free(x64):
 
 
 def test_what_is_no_number_is_named():
-    with pytest.raises(TypeError, match="step must be >= 0, got None"):
-        L1().prox(jnp.ones(2), None)
+    for penalty in (L1(), L1() + L2(), Box(0, 1), GroupLasso(groups=0), LInf(), SLOPE(weights=[2.0, 1.0]), L1().envelope(1.0), L1().dual()):
+        with pytest.raises(TypeError, match="step must be >= 0, got None"):
+            penalty.prox(jnp.ones(2), None)
     with pytest.raises(TypeError, match="around: reference must be numbers, got the string 'a'"):
         L1().around("a")

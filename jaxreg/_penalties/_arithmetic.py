@@ -35,8 +35,8 @@ def check_numbers(name: str, value: Any, valid: Callable[[np.ndarray], Any], dom
             raise ValueError(f"{name} must be {domain}, got {first}{count}")
 
 
-def check_step(step: Any) -> None:
-    if step is None:  # a tree without leaves, of which nothing would be checked
+def check_step(step: Any, params: PyTree) -> None:
+    if step is None and jax.tree.leaves(params):  # a tree without leaves, of which nothing would be checked
         raise TypeError("step must be >= 0, got None")
     check_numbers("step", step, lambda s: s >= 0, ">= 0")
 

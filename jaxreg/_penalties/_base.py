@@ -14,7 +14,7 @@ from jaxtyping import Scalar
 
 from .._dtypes import is_concrete, is_number, is_penalised_leaf
 from ._about import About
-from ._arithmetic import check_numbers, check_strength, coefficient, norm, poisoned
+from ._arithmetic import check_numbers, check_step, check_strength, coefficient, norm, poisoned
 
 PyTree = Any
 Strength = Any  # a number, an array that belongs to one leaf, or a pytree of them that is a prefix of params
@@ -27,6 +27,13 @@ def static(**kwargs: Any) -> Any:
 
 class UnknownOperation(TypeError):
     """The mathematics that was asked for has no closed form here (say, the joint prox of two penalties)."""
+
+
+def check_one_step(step: Any, params: PyTree, name: str, reason: str = "it has no diagonal metric") -> None:
+    """For what acts on all numbers at once: a step for each of them is refused."""
+    check_step(step, params)
+    if not jax.tree_util.treedef_is_leaf(jax.tree.structure(step)) or np.ndim(step) != 0:
+        raise UnknownOperation(f"{name}: prox needs one step for all parameters; {reason}")
 
 
 def _fields(penalty: Any) -> tuple[dataclasses.Field[Any], ...]:

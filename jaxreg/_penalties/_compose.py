@@ -13,7 +13,7 @@ from jaxtyping import Scalar
 from .. import _tree
 from .._dtypes import cast, is_concrete, is_number, is_penalised_leaf
 from ._arithmetic import check_numbers, product, zeros
-from ._base import Penalty, PyTree, Strength, UnknownOperation, static
+from ._base import Penalty, PyTree, Strength, UnknownOperation, check_one_step, static
 from ._place import Wrapper, forgiving_conjugate, largest, settled
 
 
@@ -199,8 +199,7 @@ class Rotated(Wrapper):
         return jax.tree.map(lambda w: jnp.broadcast_to(vanishes | ~np.bool_(is_penalised_leaf(w)), jnp.shape(w)), params)
 
     def prox(self, params: PyTree, step: Any = 1.0) -> PyTree:
-        if not jax.tree_util.treedef_is_leaf(jax.tree.structure(step)) or jnp.ndim(step) != 0:
-            raise UnknownOperation("rotate: prox needs one step for all parameters; a rotation has no diagonal metric")
+        check_one_step(step, params, "rotate", "a rotation has no diagonal metric")
         return self._back(self.penalty.prox(self._to(params), step))
 
     def subdiff_distance(self, params: PyTree, grad: PyTree) -> Scalar:

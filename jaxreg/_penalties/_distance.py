@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Scalar
 
 from .._dtypes import cast, is_number, is_penalised_leaf
-from ._arithmetic import check_step, coefficient, finite_product, norm, number, safe_sqrt, zeros
-from ._base import Penalty, PyTree, Strength, UnknownOperation
+from ._arithmetic import coefficient, finite_product, norm, number, safe_sqrt, zeros
+from ._base import Penalty, PyTree, Strength, UnknownOperation, check_one_step
 from ._dual import Dual
 
 
@@ -83,9 +83,7 @@ class Distance(Penalty):
         return _numbers(lambda d: d * cast(slope, d), away)
 
     def prox(self, params: PyTree, step: Any = 1.0) -> PyTree:
-        if not jax.tree_util.treedef_is_leaf(jax.tree.structure(step)) or jnp.ndim(step):
-            raise UnknownOperation("distance: prox needs one step for all parameters; it has no diagonal metric")
-        check_step(step)
+        check_one_step(step, params, "distance")
         away, size = self._away(params)
         reach = finite_product(step, self.lam)
         arrived, share = (size > 0) & (reach >= size), reach / jnp.where(size > 0, size, 1)

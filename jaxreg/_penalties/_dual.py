@@ -11,7 +11,7 @@ from jaxtyping import Scalar
 
 from .._dtypes import cast, is_concrete, is_penalised_leaf
 from ._arithmetic import check_step, check_strength, coefficient, number
-from ._base import Penalty, PyTree, Strength, UnknownOperation
+from ._base import Penalty, PyTree, Strength, UnknownOperation, check_one_step
 from ._place import forgiving_conjugate
 
 
@@ -62,11 +62,11 @@ class Dual(Penalty):
         return jnp.where(jnp.isposinf(value), value, self.scale * jnp.where(jnp.isposinf(value), 0, value))
 
     def prox(self, params: PyTree, step: Any = 1.0) -> PyTree:
-        if not self.separable and (not jax.tree_util.treedef_is_leaf(jax.tree.structure(step)) or jnp.ndim(step)):
-            raise UnknownOperation(f"{self!r}: prox needs one step for all parameters; it has no diagonal metric")
         from .._tree import broadcast_prefix
 
-        check_step(step)
+        check_step(step, params)
+        if not self.separable:
+            check_one_step(step, params, repr(self))
         leaves, treedef = jax.tree.flatten(params)
         steps = [self._least(s, leaf) for s, leaf in zip(broadcast_prefix(step, params, "step", own_leaf=True), leaves, strict=True)]
         far = jax.tree.unflatten(treedef, [w / t if is_penalised_leaf(w) else w for w, t in zip(leaves, steps, strict=True)])

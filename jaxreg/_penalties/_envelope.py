@@ -112,7 +112,7 @@ class Envelope(Penalty):
             steps = jax.tree.unflatten(jax.tree.structure(params), _tree.broadcast_prefix(step, params, "step", own_leaf=True))
         else:
             steps = jax.tree.map(lambda _: step, params)
-        check_step(step)
+        check_step(step, params)
         own = jax.tree.map(lambda s: s * self.scale, steps)
         far = self.penalty.prox(params, jax.tree.map(lambda s: s + self.mu, own) if self.separable else step * self.scale + self.mu)
 

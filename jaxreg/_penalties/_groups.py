@@ -12,8 +12,8 @@ from jaxtyping import Array, Float, Scalar
 
 from .. import _tree
 from .._dtypes import is_penalised_leaf
-from ._arithmetic import check_step, refuse_nothing, safe_sqrt, total, zero_or_inf, zeros
-from ._base import Penalty, PyTree, Strength, UnknownOperation, _fields
+from ._arithmetic import refuse_nothing, safe_sqrt, total, zero_or_inf, zeros
+from ._base import Penalty, PyTree, Strength, UnknownOperation, _fields, check_one_step
 
 
 def shrink(norms: Float[Array, "..."], threshold) -> Float[Array, "..."]:
@@ -133,11 +133,9 @@ class Grouped(Penalty):
             raise UnknownOperation(f"{type(self).__name__}: {name} must be one number; put per-group strengths into weights")
         return jnp.asarray(value, dtype)
 
-    def _step(self, step: Any, dtype: Any) -> Array:
-        if not jax.tree_util.treedef_is_leaf(jax.tree.structure(step)) or jnp.ndim(step) != 0:
-            raise UnknownOperation(f"{type(self).__name__}: prox needs one step for all parameters; a group norm has no diagonal metric")
-        check_step(step)
-        return jnp.asarray(step, dtype)
+    def _step(self, step: Any, w: Array) -> Array:
+        check_one_step(step, w, type(self).__name__, "a group norm has no diagonal metric")
+        return jnp.asarray(step, w.dtype)
 
     def _uncovered(self, dual: PyTree) -> Scalar:
         """The conjugate's part of the leaves in no group: 0, or +inf unless they are 0."""
@@ -218,7 +216,7 @@ class Radial(Grouped):
 
     def prox(self, params: PyTree, step: Any = 1.0) -> PyTree:
         members, strengths = self._bind(params)
-        step, one = self._step(step, members.w.dtype), jnp.ones(members.count, members.w.dtype)
+        step, one = self._step(step, members.w), jnp.ones(members.count, members.w.dtype)
         limit = jnp.where(step * self.norm_steepest(one, *strengths) > 0, 0, self.norm_shrink(one, step, *strengths))
         z = members.resize(members.w, lambda m: self.norm_shrink(m, step, *strengths), limit)
         return members.put_back(z, lambda leaf: leaf)

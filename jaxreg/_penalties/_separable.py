@@ -118,7 +118,7 @@ class Separable(Penalty):
         return self._map(lambda w, *s: self.leaf_grad(w, *s), zeros, params)
 
     def prox(self, params: PyTree, step: Any = 1.0) -> PyTree:
-        check_step(step)
+        check_step(step, params)
         steps = _tree.broadcast_prefix(step, params, "step", own_leaf=True)
         return self._map(lambda w, t, *s: self.leaf_prox(w, t, *s), lambda leaf: leaf, params, steps)
 

@@ -122,7 +122,7 @@ class SparseGroupLasso(Grouped):
 
     def prox(self, params: PyTree, step: Any = 1.0) -> PyTree:
         members, strengths = self._bind(params)
-        return members.put_back(prox(members, self._step(step, members.w.dtype), *strengths), lambda leaf: leaf)
+        return members.put_back(prox(members, self._step(step, members.w), *strengths), lambda leaf: leaf)
 
     def subdifferential(self, params: PyTree) -> tuple[PyTree, PyTree]:
         members, norms, lower, upper = self._bounds(params)

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float, Scalar
 
 from .._dtypes import is_penalised_leaf
-from ._arithmetic import check_step, coefficient, norm, number, refuse_nothing, total, zeros
-from ._base import Penalty, PyTree, Strength, UnknownOperation, _fields
+from ._arithmetic import coefficient, norm, number, refuse_nothing, total, zeros
+from ._base import Penalty, PyTree, Strength, UnknownOperation, _fields, check_one_step
 
 Blocks = list[Array]  # each (vectors, numbers): vectors of one length
 
@@ -144,9 +144,7 @@ class Vectorwise(Penalty):
         return total([jnp.sum(v) for v in self._apply(lambda w, *s: self.vector_value(w, *s), blocks)])
 
     def prox(self, params: PyTree, step: Any = 1.0) -> PyTree:
-        if not jax.tree_util.treedef_is_leaf(jax.tree.structure(step)) or jnp.ndim(step) != 0:
-            raise UnknownOperation(f"{type(self).__name__}: prox needs one step for all parameters; it has no diagonal metric")
-        check_step(step)
+        check_one_step(step, params, type(self).__name__)
         return self._write(lambda w, *s: self.vector_prox(w, jnp.asarray(step, w.dtype), *s), params, exempt=lambda leaf: leaf)
 
     def subdiff_distance(self, params: PyTree, grad: PyTree) -> Scalar:
