@@ -24,7 +24,7 @@ from jaxreg import (
     UnknownOperation,
 )
 
-pytestmark = pytest.mark.thin(2)
+pytestmark = pytest.mark.thin(3)
 
 TURN = np.linalg.qr(np.cos(np.arange(16.0).reshape(4, 4) ** 2))[0]
 CENTER = np.array([0.1, 0.7, 1.3, -0.3])

@@ -101,7 +101,7 @@ def missing(e):
     return expected
 
 
-@pytest.mark.thin(8)
+@pytest.mark.thin(12)
 @pytest.mark.parametrize("example", list(cases(quick=True)))
 def test_core(example):
     """What most of the mathematics hangs on, each against something independent; some penalties are held against everything."""
@@ -124,7 +124,7 @@ def test_verified(example):
     assert lacking <= missing(example), lacking - missing(example)
 
 
-@pytest.mark.thin(8)
+@pytest.mark.thin(12)
 @pytest.mark.parametrize("example", first_of_each())
 def test_nan_in_nan_out(example):
     """Comparisons with NaN are false: they would make 0 or inf of it."""
@@ -151,7 +151,7 @@ def finite_ones():
             yield case if quick else pytest.param(example, id=case.id, marks=pytest.mark.slow)
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("example", list(finite_ones()))
 def test_derivatives_at_strength_zero(example, x64):
     """``prox(v) = v − strength·g + …``: the identity in v, and g a subgradient, ``p′(v; e) >= ⟨g, e⟩`` in every direction e.
@@ -238,7 +238,7 @@ def test_value_is_float32_at_least_and_leaves_keep_their_dtype(example):
             np.testing.assert_allclose(np.asarray(ours, float), expected, atol=8 * float(jnp.finfo(jnp.bfloat16).eps))
 
 
-@pytest.mark.thin(4)
+@pytest.mark.thin(6)
 @pytest.mark.parametrize("example", first_of_each())
 def test_compiled_once_for_all_strengths(example):
     """λ and the other numbers are traced: another value, another support, the same program."""
@@ -276,7 +276,7 @@ def test_docs_are_current():
     assert {p.stem for p in (DOCS / "penalties").glob("*.png")} == set(command.kinds())
 
 
-@pytest.mark.thin(3)
+@pytest.mark.thin(5)
 @pytest.mark.parametrize("key", [marked(key, key) for key in command.kinds()])
 def test_picture_is_current(key):
     """A picture carries what it was made from; of the numbers it has four digits."""

@@ -11,7 +11,7 @@ from jaxreg import L1, L2, Box, FusedLasso, NonNegative, Zero, solve
 from jaxreg._penalties import Sum
 from jaxreg._penalties._levels import _in_parallel, _in_sequence, level
 
-pytestmark = pytest.mark.thin(2)
+pytestmark = pytest.mark.thin(3)
 
 
 def taut_string(v, lam):

@@ -21,7 +21,7 @@ from jaxreg import (
     solve,
 )
 
-pytestmark = pytest.mark.thin(4)
+pytestmark = pytest.mark.thin(6)
 
 KINDS = {
     "sparse": lambda **k: SparseGroupLasso(0.7, l1_ratio=0.3, **k),

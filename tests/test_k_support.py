@@ -7,7 +7,7 @@ import pytest
 
 from jaxreg import L2, ExclusiveLasso, KSupport
 
-pytestmark = pytest.mark.thin(2)
+pytestmark = pytest.mark.thin(3)
 
 CASES = {
     "noise": lambda rng: rng.normal(size=500),

@@ -12,7 +12,7 @@ from jaxreg import L2, Nuclear, PSDCone, RankBall, SpectralNorm, SquaredSpectral
 from jaxreg._penalties._spectral import spectral_map, symmetric_map
 from jaxreg._tree import Static
 
-pytestmark = pytest.mark.thin(4)
+pytestmark = pytest.mark.thin(6)
 
 NORMS = {"nuclear": Nuclear(0.7), "spectral": SpectralNorm(0.7), "squared": SquaredSpectralNorm(0.7)}
 SPECTRA = {

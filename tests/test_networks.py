@@ -9,7 +9,7 @@ import pytest
 import jaxreg
 from jaxreg import L1, L2, L2Norm, LInf, terms
 
-pytestmark = pytest.mark.thin(2)
+pytestmark = pytest.mark.thin(3)
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(5, 3))

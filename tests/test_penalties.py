@@ -34,7 +34,7 @@ from jaxreg import (
 )
 from tests import oracles
 
-pytestmark = pytest.mark.thin(4)
+pytestmark = pytest.mark.thin(6)
 
 R = np.array([1.0, -0.5])
 WEIGHTS = np.array([0.3, 1.2])

@@ -7,7 +7,7 @@ import pytest
 
 from jaxreg import LHalf, LTwoThirds, UnknownOperation
 
-pytestmark = pytest.mark.thin(3)
+pytestmark = pytest.mark.thin(5)
 
 POWERS = {LHalf: 1 / 2, LTwoThirds: 2 / 3}
 kinds = pytest.mark.parametrize("kind", POWERS)

@@ -7,7 +7,7 @@ import pytest
 
 from jaxreg import L2, GraphLaplacian, Orthogonality, Tikhonov
 
-pytestmark = pytest.mark.thin(2)
+pytestmark = pytest.mark.thin(3)
 
 
 def quotient(f, x, u, h=1e-6):

@@ -34,7 +34,7 @@ from jaxreg import (
     solve,
 )
 
-pytestmark = pytest.mark.thin(3)
+pytestmark = pytest.mark.thin(4)
 
 N = 50
 DRAW = np.random.default_rng(0)

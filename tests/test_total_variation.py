@@ -10,7 +10,7 @@ import pytest
 from jaxreg import L1, TotalVariation, UnknownOperation
 from jaxreg._penalties._components import components, means
 
-pytestmark = pytest.mark.thin(2)
+pytestmark = pytest.mark.thin(3)
 
 BOTH = pytest.mark.parametrize("isotropic", [True, False])
 

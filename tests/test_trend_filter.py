@@ -8,7 +8,7 @@ from scipy.optimize import lsq_linear
 
 from jaxreg import FusedLasso, TrendFilter
 
-pytestmark = pytest.mark.thin(2)
+pytestmark = pytest.mark.thin(3)
 
 
 def noisy(n, seed=0):

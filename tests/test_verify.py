@@ -11,7 +11,7 @@ import jaxreg
 from jaxreg import losses, verify
 from jaxreg.verify import _search
 
-pytestmark = pytest.mark.thin(2)
+pytestmark = pytest.mark.thin(3)
 
 
 def row(report, name):
