@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .._penalties import Penalty
 from ..losses import SquaredError
-from . import _columns, _moments, _together, _working_set
+from . import _columns, _dual, _moments, _together, _working_set
 from ._batch import FEW, Quadratic, all_lams, solve
 from ._columns import Rows, Sparse
 from ._engine import Design, Setup
@@ -71,19 +71,22 @@ def fit(
             done = _together.reported(coef, told)
             found.append((coef[:done], intercept[:done], scale))
             continue
+        columns = None
         if moments is None:
             columns = _working_set.columns(setup, design, jnp.asarray(weights[lane]), penalty.a)
-            work: Any = FromColumns(
-                columns, _problem(setup, design, penalty, columns.unit, _columns.products(columns.rows, columns.target[None])[0])
-            )
             unit = columns.unit
+            problem = _problem(setup, design, penalty, unit, _columns.products(columns.rows, columns.target[None])[0])
         else:
             unit, problem = _from_moments(setup, design, moments, lane, penalty)
-            work = FromGram(problem)
         size = np.asarray(unit.size)
         near = found[0][0] * size if lane else None
-        free = np.flatnonzero((np.asarray(penalty.a) == 0) & ~np.asarray(unit.silent))
-        units = _together.follow(work, free, lams / np.asarray(unit.kappa), told, near)
+        own = lams / np.asarray(unit.kappa)
+        if columns is not None and _dual.serves(columns, problem):
+            units = _dual.follow(columns, problem, own, told, near)
+        else:
+            work: Any = FromGram(problem) if columns is None else FromColumns(columns, problem)
+            free = np.flatnonzero((np.asarray(penalty.a) == 0) & ~np.asarray(unit.silent))
+            units = _together.follow(work, free, own, told, near)
         found.append(tuple(np.asarray(x) for x in _original(setup, design, unit, jnp.asarray(units))))
     return tuple(np.stack(column) for column in zip(*found, strict=True))  # pyright: ignore[reportReturnType]
 
