@@ -31,7 +31,8 @@ from ._working_set import Columns
 
 MOST = 2048  # rows: a factor of more costs more than it saves
 _SMALLEST = 512  # features in a set, doubled as it fills: each is compiled anew
-_BLOCK = 64  # columns that K takes in or gives up at once
+_MARGIN = 0.95  # of its bound, from which on a feature is expected to be active
+_BLOCK = 32  # columns that K takes in or gives up at once
 _STEPS = 100
 _STALLED = 3  # steps that neither lower φ by more than rounding nor halve its gradient end it
 _SHORTEST = 1e-6  # of a step to the minimum of the quadratic
@@ -49,8 +50,8 @@ class Members(NamedTuple):
     """The problem on a working set; what fills it up is zero."""
 
     rows: Float[Array, "b n"]
-    problem: Quadratic  # but for G and q
-    curvature: Curvature
+    problem: Quadratic  # but for q; G where the set is no larger than the rows are many
+    curvature: Curvature | None  # else
 
 
 class Trail(NamedTuple):
@@ -107,32 +108,45 @@ def follow(
         members = _restricted(columns, problem, jnp.asarray(np.append(order, np.full(room - len(order), -1)).astype(int)), members)
         return True
 
-    def missing(residuals: Array, part: Array) -> np.ndarray:
-        """Features outside that are pulled away from zero at some λ."""
-        return np.flatnonzero((np.asarray(_excess(columns, problem, residuals, part)) > 0) & ~inside)
+    def missing(excess: Array) -> np.ndarray:
+        return np.flatnonzero((np.asarray(excess) > 0) & ~inside)
 
     free = np.asarray(problem.a) == 0
-    trail = Trail(jnp.full(2, lams[:1].max(initial=0)), jnp.stack([target, target]))
     if not admit(np.flatnonzero(free if near is None else free | (near != 0).any(axis=0))):
         return coef
-    for begin in range(0, len(lams), CHUNK):
-        done = min(begin + CHUNK, len(lams))
-        part = jnp.asarray(part_of(lams, begin, CHUNK))
-        residuals = _onward(trail, part) if near is None else _left(columns, jnp.asarray(part_of(near, begin, CHUNK)))
-        new = missing(residuals, part)
+    parts = [jnp.asarray(part_of(lams, begin, CHUNK)) for begin in range(0, len(lams) + CHUNK, CHUNK)]
+    ahead = _ahead(columns, problem, parts[0])
+    for begin, part, following in zip(range(0, len(lams), CHUNK), parts, parts[1:], strict=False):
+        trail, residuals, excess = ahead
+        new = missing(excess)
         while True:
             if len(new) and not admit(new):
                 return coef
-            found, residuals, members = _solved(target, members, part, residuals, trail)
-            new = missing(residuals, part)
+            found, residuals, members, excess, ahead = _solved(columns, problem, members, part, residuals, trail, following)
+            new = missing(excess)
             if not len(new):
                 break
-        trail = _advanced(trail, part, residuals)
+        done = min(begin + CHUNK, len(lams))
         coef[begin:done] = 0
         coef[begin:done, order] = np.asarray(found)[: done - begin, : len(order)]
         if told(done, coef[begin:done]):
             return coef[:done]
     return coef
+
+
+class Ahead(NamedTuple):
+    """What is expected of the next λ."""
+
+    trail: Trail
+    residuals: Float[Array, "k n"]
+    excess: Float[Array, "p"]  # how far each feature is pulled away from zero there, at the worst of the λ; <= 0 where it is not
+
+
+@jax.jit
+def _ahead(columns: Columns, problem: Quadratic, lams: Float[Array, "k"]) -> Ahead:
+    """Before the first λ, where nothing is known but the target."""
+    residuals = jnp.broadcast_to(columns.target, (lams.size, columns.target.size))
+    return Ahead(Trail(jnp.repeat(lams[:1], 2), residuals[:2]), residuals, _excess(columns, problem, residuals, lams)[0])
 
 
 @jax.jit
@@ -143,45 +157,52 @@ def _restricted(columns: Columns, problem: Quadratic, places: Int[Array, "b"], b
     def at(x: Array, fill: float) -> Array:
         return jnp.where(real, x[places], fill)
 
-    vectors = Quadratic(problem.G, problem.q, at(problem.a, 1), at(problem.b, 1), at(problem.low, -jnp.inf), at(problem.up, jnp.inf))
-    n = columns.target.size
-    K, inside = before.curvature if before else (jnp.zeros((n, n), columns.target.dtype), jnp.zeros(0, bool))
-    return Members(
-        jnp.where(real[:, None], columns.rows[places], 0), vectors, Curvature(K, jnp.pad(inside, (0, places.size - inside.size)))
-    )
+    rows, n, b = jnp.where(real[:, None], columns.rows[places], 0), columns.target.size, places.size
+    G = rows @ rows.T if b <= n else problem.G
+    own = Quadratic(G, problem.q, at(problem.a, 1), at(problem.b, 1), at(problem.low, -jnp.inf), at(problem.up, jnp.inf))
+    if b <= n:
+        return Members(rows, own, None)
+    empty = Curvature(jnp.zeros((n, n), rows.dtype), jnp.zeros(0, bool))
+    K, inside = empty if before is None or before.curvature is None else before.curvature
+    return Members(rows, own, Curvature(K, jnp.pad(inside, (0, b - inside.size))))
 
 
-@jax.jit
-def _excess(columns: Columns, problem: Quadratic, residuals: Float[Array, "k n"], lams: Float[Array, "k"]) -> Float[Array, "p"]:
+def _excess(columns: Columns, problem: Quadratic, residuals: Float[Array, "m n"], *parts: Float[Array, "k"]) -> list[Float[Array, "p"]]:
+    """Of each part of the residuals, by its λ."""
     pull = (columns.rows @ residuals.T).T  # in this order a pass over the columns takes half the time
-    return beyond(problem.a, problem.low, problem.up, pull, lams, jnp.linalg.norm(columns.target))
+    size, ends = jnp.linalg.norm(columns.target), np.cumsum([part.size for part in parts])
+    pieces = jnp.split(pull, ends[:-1])
+    return [beyond(problem.a, problem.low, problem.up, *piece, size) for piece in zip(pieces, parts, strict=True)]
 
 
-@jax.jit
-def _left(columns: Columns, U: Float[Array, "k p"]) -> Float[Array, "k n"]:
-    return columns.target - U @ columns.rows
+def _newton(members: Members, moving: Bool[Array, "b"], lam: Array, g: Float[Array, "n"]) -> tuple[Float[Array, "n"], Members]:
+    """``−(I + K/λ)⁻¹g`` for K of the coefficients ``moving``, by a factor of the size of the set or of the rows, the smaller one."""
 
+    def solved(matrix: Array, right: Array) -> Array:
+        return jax.scipy.linalg.cho_solve((jax.lax.linalg.cholesky(matrix, symmetrize_input=False), True), right)
 
-@jax.jit
-def _onward(trail: Trail, lams: Float[Array, "k"]) -> Float[Array, "k n"]:
-    return jax.vmap(trail.onward)(lams)
-
-
-@jax.jit
-def _advanced(trail: Trail, lams: Float[Array, "k"], residuals: Float[Array, "k n"]) -> Trail:
-    return jax.lax.scan(lambda trail, one: (trail.then(*one), None), trail, (lams, residuals))[0]
+    if members.curvature is None:
+        G, b = members.problem.G, members.problem.b
+        matrix = jnp.where(moving[:, None] & moving, G, 0) + jnp.diag(jnp.where(moving, lam * b, 1))
+        return solved(matrix, jnp.where(moving, members.rows @ g, 0)) @ members.rows - g, members
+    members = _followed(members, moving)
+    return -lam * solved(members.curvature.K + lam * jnp.eye(g.size, dtype=g.dtype), g), members
 
 
 def _followed(members: Members, wanted: Bool[Array, "b"]) -> Members:
     """With K of the coefficients ``wanted``."""
     b = members.problem.b
+    block = min(_BLOCK, b.size)
 
     def step(curvature: Curvature) -> Curvature:
         K, inside = curvature
-        at = jnp.nonzero(inside != wanted, size=min(_BLOCK, b.size), fill_value=b.size)[0]
+        # No nonzero and no scatter, which XLA makes loops of on a CPU: the changes are counted, and the k-th looked up.
+        changed = inside != wanted
+        rank = jnp.cumsum(changed)
+        at = jnp.searchsorted(rank, jnp.arange(1, block + 1))
         Z = members.rows.at[at].get(mode="fill", fill_value=0)
         change = jnp.where(wanted, 1 / b, -1 / b).at[at].get(mode="fill", fill_value=0)
-        return Curvature(K + Z.T @ (change[:, None] * Z), inside.at[at].set(wanted[jnp.minimum(at, b.size - 1)], mode="drop"))
+        return Curvature(K + Z.T @ (change[:, None] * Z), jnp.where(changed & (rank <= block), wanted, inside))
 
     unequal = lambda curvature: jnp.any(curvature.inside != wanted)  # noqa: E731
     return members._replace(curvature=jax.lax.while_loop(unequal, step, members.curvature))
@@ -189,10 +210,19 @@ def _followed(members: Members, wanted: Bool[Array, "b"]) -> Members:
 
 @jax.jit
 def _solved(
-    target: Float[Array, "n"], members: Members, lams: Float[Array, "k"], given: Float[Array, "k n"], trail: Trail
-) -> tuple[Float[Array, "k b"], Float[Array, "k n"], Members]:
-    """(minimisers, residuals) of λ after λ, as near as rounding lets them; each starts at ``given`` or on the line so far."""
-    rows, (_, _, a, b, low, up) = members.rows, members.problem
+    columns: Columns,
+    problem: Quadratic,
+    members: Members,
+    lams: Float[Array, "k"],
+    given: Float[Array, "k n"],
+    trail: Trail,
+    following: Float[Array, "k"],
+) -> tuple[Float[Array, "k b"], Float[Array, "k n"], Members, Float[Array, "p"], Ahead]:
+    """Of λ after λ, as near as rounding lets them: minimisers, residuals, the members, the features' excess, and the λ that follow.
+
+    Each λ starts at ``given`` or on the line through the two before it.
+    """
+    target, rows, (_, _, a, b, low, up) = columns.target, members.rows, members.problem
     eps = jnp.finfo(target.dtype).eps
 
     def minimiser(c: Array, lam: Array) -> Array:
@@ -227,9 +257,7 @@ def _solved(
 
         def step(state: State) -> State:
             point, members, best, stalled, count = state
-            members = _followed(members, moving(point, lam))
-            factor = jnp.linalg.cholesky(lam * jnp.eye(target.size, dtype=target.dtype) + members.curvature.K)
-            d = -lam * jax.scipy.linalg.cho_solve((factor, True), point.g)
+            d, members = _newton(members, moving(point, lam), lam, point.g)
             turned, downhill, before = rows @ d, point.g @ d, value(point.r, point.c, lam)
 
             # What is decided is carried: worked out again for the loop's condition it could round to the other side, and never end.
@@ -252,5 +280,7 @@ def _solved(
         point, members, *_ = jax.lax.while_loop(unfinished, step, (point, members, jnp.linalg.norm(point.g), none, none))
         return (trail.then(lam, point.r), members), (point.u, point.r)
 
-    (_, members), (found, residuals) = jax.lax.scan(one, (trail, members), (lams, given))
-    return found, residuals, members
+    (trail, members), (found, residuals) = jax.lax.scan(one, (trail, members), (lams, given))
+    expected = jax.vmap(trail.onward)(following)
+    excess, ahead = _excess(columns, problem, jnp.concatenate([residuals, expected]), lams, _MARGIN * following)
+    return found, residuals, members, excess, Ahead(trail, expected, ahead)
