@@ -26,10 +26,10 @@ from jaxtyping import Array, Bool, Float, Int
 from ._batch import Quadratic
 from ._columns import SparseRows
 from ._follow import part_of
-from ._together import CHUNK, LARGEST, beyond
+from ._together import CHUNK, LARGEST, beyond, worst
 from ._working_set import Columns
 
-MOST = 2048  # rows: a factor of more costs more than it saves
+_MOST = 2048  # rows: a factor of more costs more than it saves
 _SMALLEST = 512  # features in a set, doubled as it fills: each is compiled anew
 _MARGIN = 0.95  # of its bound, from which on a feature is expected to be active
 _BLOCK = 32  # columns that K takes in or gives up at once
@@ -80,8 +80,8 @@ class Point(NamedTuple):
 
 
 def serves(columns: Columns, problem: Quadratic) -> bool:
-    """Whether there are few rows, and every column has a curvature of its own that rounding does not swamp."""
-    if isinstance(columns.rows, SparseRows) or columns.target.size > min(MOST, problem.a.size):
+    """Whether there are fewer rows than columns, and every column has a curvature of its own that rounding does not swamp."""
+    if isinstance(columns.rows, SparseRows) or columns.target.size > min(_MOST, problem.a.size):
         return False
     a, b = np.asarray(problem.a), np.asarray(problem.b)
     return bool((b > 0).all()) and bool((a <= _STRAIGHT * b).all())
@@ -109,7 +109,7 @@ def follow(
         return True
 
     def missing(excess: Array) -> np.ndarray:
-        return np.flatnonzero((np.asarray(excess) > 0) & ~inside)
+        return worst(np.where(inside, -np.inf, np.asarray(excess)), len(order))
 
     free = np.asarray(problem.a) == 0
     if not admit(np.flatnonzero(free if near is None else free | (near != 0).any(axis=0))):
@@ -159,7 +159,7 @@ def _restricted(columns: Columns, problem: Quadratic, places: Int[Array, "b"], b
 
     rows, n, b = jnp.where(real[:, None], columns.rows[places], 0), columns.target.size, places.size
     G = rows @ rows.T if b <= n else problem.G
-    own = Quadratic(G, problem.q, at(problem.a, 1), at(problem.b, 1), at(problem.low, -jnp.inf), at(problem.up, jnp.inf))
+    own = Quadratic(G, problem.q, at(problem.a, 1.0), at(problem.b, 1.0), at(problem.low, -jnp.inf), at(problem.up, jnp.inf))
     if b <= n:
         return Members(rows, own, None)
     empty = Curvature(jnp.zeros((n, n), rows.dtype), jnp.zeros(0, bool))

@@ -62,7 +62,9 @@ def fit(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(coefficients, intercepts, scales) of each lane (row of weights) at every λ (decreasing), as ``_lasso.fit`` takes them."""
     n, p = design.X.shape
-    moments = _moments.of_lanes(design, weights, ids) if _moments.enough(n, p) and not isinstance(design.X, Sparse) else None
+    wide = p > max(n, FEW) and bool((np.asarray(penalty.b) > 0).all())  # then no Gram matrix is needed
+    by_moments = _moments.enough(n, p) and not wide and not isinstance(design.X, Sparse)
+    moments = _moments.of_lanes(design, weights, ids) if by_moments else None
     found: list[tuple[np.ndarray, ...]] = []
     for lane in range(len(weights)):
         told = functools.partial(step, lane)

@@ -83,14 +83,11 @@ def follow(
             rows = np.asarray(found)[:, : len(order)]
             if inside.all() and precise:
                 break
-            excess = np.where(inside, -np.inf, np.asarray(work.excess(members, found, part)))
-            new = np.flatnonzero(excess > 0)
+            new = worst(np.where(inside, -np.inf, np.asarray(work.excess(members, found, part))), len(order))
             if not len(new) and precise:
                 break
             precise = precise or not len(new)
             if len(new):
-                most = max(BLOCK, len(order))
-                new = new[np.argsort(-excess[new], kind="stable")[:most]]
                 if len(order) + len(new) > LARGEST:
                     return coef
                 admit(new)
@@ -100,6 +97,12 @@ def follow(
         if told(done, coef[begin:done]):
             return coef[:done]
     return coef
+
+
+def worst(excess: np.ndarray, members: int) -> np.ndarray:
+    """Of the features whose excess is positive those that may join ``members`` at once, the worst first."""
+    new = np.flatnonzero(excess > 0)
+    return new[np.argsort(-excess[new], kind="stable")[: max(BLOCK, members)]]
 
 
 def step_lengths(at: Callable[[Array], Array], before: Float[Array, "k"], promise: Float[Array, "k"]) -> Float[Array, "k 1"]:

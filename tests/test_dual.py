@@ -1,0 +1,202 @@
+"""Elastic nets with more features than rows, by Newton's method on the dual: held against the conditions of optimality in NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.linear_model import enet_path
+
+import jaxreg
+from jaxreg import ElasticNet
+from jaxreg._path import _dual, _together
+
+HALF = jaxreg.losses.SquaredError("half_mean")
+N, P = 40, 300
+
+
+def made(n=N, p=P, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, p))
+    return X, X[:, :6] @ rng.normal(size=6) + rng.normal(size=n)
+
+
+@pytest.fixture
+def used(monkeypatch):
+    """Counts what the dual solves, so that a test of it is one."""
+    calls, solved = [], _dual._solved
+    monkeypatch.setattr(_dual, "_solved", lambda *a: calls.append(a) or solved(*a))
+    return calls
+
+
+def stationarity(X, y, fit, ratio, *, weights=None, factor=1.0, lower=-np.inf, upper=np.inf, offset=0.0, intercept=True, standardize=False):
+    """The largest violation of the optimality conditions, over that of zero: written from the definition."""
+    v = np.ones(len(y)) if weights is None else np.asarray(weights, float)
+    total = v.sum()
+    mean = v @ X / total if intercept else np.zeros(X.shape[1])
+    scale = np.sqrt(v @ (X - v @ X / total) ** 2 / total) if standardize else np.ones(X.shape[1])
+    scale = np.where(scale > 1e-12, scale, 1)
+    worst, size = 0.0, np.abs(X.T @ (v * (y - offset - v @ (y - offset) / total))).max() / total
+    for w, b, lam in zip(fit.coef, fit.intercept, fit.lams, strict=True):
+        residual = y - offset - X @ w - b
+        slope = -(v * residual) @ (X - mean) / total + lam * factor * (1 - ratio) * w * scale**2
+        soft = lam * ratio * np.broadcast_to(factor * scale, w.shape)
+        below, above = np.where(w > 0, slope + soft, slope - soft), np.where(w < 0, slope - soft, slope + soft)
+        least, most = np.where(w <= lower, -np.inf, below), np.where(w >= upper, np.inf, above)
+        worst = max(worst, np.maximum(np.maximum(least, -most), 0).max())
+        if intercept:
+            worst = max(worst, abs(v @ residual) / total)
+    return worst / size
+
+
+OPTIONS = {
+    "plain": {},
+    "no intercept": {"intercept": False},
+    "standardized": {"standardize": True},
+    "factors": {"factor": np.r_[np.linspace(0.2, 2, P)]},
+    "weights": {"weights": np.arange(N) % 4.0},
+    "offset": {"offset": np.linspace(-2, 2, N)},
+    "positive": {"lower": 0.0},
+    "bounded": {"lower": -0.05, "upper": np.linspace(0.05, 0.4, P)},
+    "duplicates": {},
+    "scales": {"standardize": True},
+}
+NAMES = {"factor": "penalty_factor", "weights": "sample_weight"}
+
+
+@pytest.mark.thin(4)
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("ratio", [0.5, 0.05, 0.95])
+def test_options(used, option, ratio):
+    X, y = made()
+    if option == "duplicates":
+        X[:, 3], X[:, 5], X[:, 7] = X[:, 2], 7.0, X[:, 2] * (1 + 1e-7 * X[:, 0])
+    if option == "scales":
+        X = X * np.logspace(-6, 6, P)
+    options = OPTIONS[option]
+    fit = jaxreg.path(
+        X, y, ElasticNet(l1_ratio=ratio), loss=HALF, lams=30, **{NAMES.get(key, key): value for key, value in options.items()}
+    )
+    assert used
+    assert (fit.method, fit.fallback) == ("batch", None)
+    assert fit.converged.all()
+    assert fit.gap.max() < 1e-12
+    plain = option not in ("scales", "duplicates")
+    assert stationarity(X, y, fit, ratio, **options) < (1e-11 if plain else 1e-8)
+    if "lower" in options:
+        assert (fit.coef == options["lower"]).any()
+        assert ((fit.coef >= options["lower"]) & (fit.coef <= options.get("upper", np.inf))).all()
+
+
+def test_a_ridge_within_is_solved_without_any_l1_on_some_features(used):
+    """Features under squares alone are members from the start, and never zero."""
+    X, y = made()
+    penalty = jaxreg.L1(np.r_[0.0, 0.0, np.full(P - 2, 1.0)]) + jaxreg.L2(0.3)
+    fit = jaxreg.path(X, y, penalty, loss=HALF, lams=np.geomspace(1, 0.01, 10))
+    assert used
+    assert fit.gap.max() < 1e-12
+    assert (fit.coef[:, :2] != 0).all()
+
+
+@pytest.mark.slow
+def test_equals_scikit_learn(used):
+    X, y = made()
+    fit = jaxreg.path(X, y, ElasticNet(), loss=HALF, lams=25)
+    _, peer, _ = enet_path(X - X.mean(0), y - y.mean(), l1_ratio=0.5, alphas=fit.lams[::6], tol=1e-12, max_iter=1_000_000)
+    np.testing.assert_allclose(fit.coef[::6], peer.T, atol=1e-5)  # the square root of the peer's gap
+    assert used
+
+
+@pytest.mark.slow
+def test_a_set_that_grows(used, monkeypatch):
+    """From below the number of rows to above it: the factor's size, and what is carried along, change on the way."""
+    monkeypatch.setattr(_dual, "_SMALLEST", 16)
+    X, y = made(150, 900)
+    y = y + 0.3 * X @ np.random.default_rng(1).normal(size=900)
+    fit = jaxreg.path(X, y, ElasticNet(l1_ratio=0.2), loss=HALF, lams=60)
+    sizes = {len(a[2].rows) for a in used}
+    assert min(sizes) < 150 < max(sizes)
+    assert fit.gap.max() < 1e-12
+    assert stationarity(X, y, fit, 0.2) < 1e-11
+
+
+@pytest.mark.slow
+def test_folds_are_the_paths_of_their_rows(used):
+    X, y = made()
+    folds = np.arange(N) % 4
+    with pytest.warns(jaxreg.GridEdgeWarning):
+        cv = jaxreg.cross_validate(X, y, ElasticNet(), loss=HALF, lams=12, folds=folds)
+    for k in range(4):
+        fit = jaxreg.path(X[folds != k], y[folds != k], ElasticNet(), loss=HALF, lams=cv.lams)
+        np.testing.assert_allclose(cv.fold_coef[k], fit.coef, atol=1e-10)
+    assert used
+
+
+def test_changing_lambda_or_data_does_not_compile_anew():
+    X, y = made()
+    jaxreg.path(X, y, ElasticNet(), loss=HALF, lams=np.geomspace(2, 0.02, 20))
+    before = _dual._solved._cache_size()
+    jaxreg.path(X**3, y**2, ElasticNet(l1_ratio=0.7), loss=HALF, lams=np.geomspace(30, 0.3, 30))
+    assert _dual._solved._cache_size() == before > 0
+
+
+def test_float32_stays_and_says_what_it_reached(used):
+    X, y = made()
+    fit = jaxreg.path(jnp.asarray(X, jnp.float32), jnp.asarray(y, jnp.float32), ElasticNet(), loss=HALF, lams=20)
+    assert used
+    assert fit.coef.dtype == jnp.float32
+    assert np.asarray(fit.converged).all()
+    assert float(np.max(fit.gap)) < 1e-5
+
+
+def test_without_curvature_another_method_serves(used):
+    """A column under L1 alone, or nearly, has no dual that is smooth to rounding."""
+    X, y = made(20, 150)
+    for penalty in (jaxreg.L1() + jaxreg.L2(np.r_[0.0, np.ones(149)]), jaxreg.L1() + jaxreg.L2(1e-9)):
+        fit = jaxreg.path(X, y, penalty, loss=HALF, lams=np.geomspace(1, 0.1, 8))
+        assert fit.converged.all()
+    assert not used
+
+
+@pytest.mark.slow
+def test_a_coarse_grid_does_not_take_in_everything(used):
+    """From the target alone nearly every feature would be expected at the smallest λ."""
+    X, y = made(30, 3000)
+    fit = jaxreg.path(X, y, ElasticNet(l1_ratio=0.9), loss=HALF, lams=5)
+    assert fit.gap.max() < 1e-12
+    assert len(used[-1][2].rows) <= 512
+
+
+@pytest.mark.slow
+def test_a_set_that_may_not_grow_leaves_the_rest_to_newton(used, monkeypatch):
+    X, y = made(30, 150)
+    monkeypatch.setattr(_dual, "LARGEST", 30)
+    monkeypatch.setattr(_together, "BLOCK", 10)
+    fit = jaxreg.path(X, y, ElasticNet(), loss=HALF, lams=20)
+    assert fit.method == "newton"
+    assert "missed tol" in fit.fallback
+    assert fit.converged.all()
+    assert used
+
+
+def test_a_path_stops_at_max_nonzeros(used):
+    X, y = made()
+    fit = jaxreg.path(X, y, ElasticNet(), loss=HALF, lams=80, max_nonzeros=5)
+    assert used
+    assert 8 <= len(fit.lams) < 80
+    assert fit.nonzeros[-1] > 5
+    assert fit.nonzeros[-9] <= 5
+
+
+def test_k_follows_the_active_set(x64):
+    """Taken in and given up in blocks, K is the sum over what is wanted."""
+    rng = np.random.default_rng(0)
+    rows, b = rng.normal(size=(200, 7)), rng.uniform(0.5, 2, 200)
+    curvature = _dual.Curvature(jnp.zeros((7, 7)), jnp.zeros(200, bool))
+    own = _dual.Quadratic(jnp.zeros((0, 0)), jnp.zeros(200), jnp.ones(200), jnp.asarray(b), jnp.full(200, -jnp.inf), jnp.full(200, jnp.inf))
+    members = _dual.Members(jnp.asarray(rows), own, curvature)
+    for share in (0.9, 0.1, 0.1, 1.0, 0.0):
+        wanted = rng.random(200) < share
+        members = jax.jit(_dual._followed)(members, jnp.asarray(wanted))
+        exact = (rows[wanted] / b[wanted, None]).T @ rows[wanted]
+        np.testing.assert_allclose(members.curvature.K, exact, atol=1e-11)
+        np.testing.assert_array_equal(members.curvature.inside, wanted)
