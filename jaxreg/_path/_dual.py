@@ -91,7 +91,7 @@ def follow(
     columns: Columns, problem: Quadratic, lams: np.ndarray, told: Callable[[int, np.ndarray], bool], near: np.ndarray | None
 ) -> np.ndarray:
     """The coefficients at every λ (decreasing) as ``_together.follow`` gives them; ``near`` are answers to a similar problem."""
-    p, target = problem.a.size, columns.target
+    p = problem.a.size
     coef = np.full((len(lams), p), np.nan, lams.dtype)
     order: list[int] = []
     inside = np.zeros(p, bool)
@@ -185,13 +185,13 @@ def _newton(members: Members, moving: Bool[Array, "b"], lam: Array, g: Float[Arr
         G, b = members.problem.G, members.problem.b
         matrix = jnp.where(moving[:, None] & moving, G, 0) + jnp.diag(jnp.where(moving, lam * b, 1))
         return solved(matrix, jnp.where(moving, members.rows @ g, 0)) @ members.rows - g, members
-    members = _followed(members, moving)
-    return -lam * solved(members.curvature.K + lam * jnp.eye(g.size, dtype=g.dtype), g), members
+    curvature = _followed(members.rows, members.problem.b, members.curvature, moving)
+    step = -lam * solved(curvature.K + lam * jnp.eye(g.size, dtype=g.dtype), g)
+    return step, members._replace(curvature=curvature)
 
 
-def _followed(members: Members, wanted: Bool[Array, "b"]) -> Members:
-    """With K of the coefficients ``wanted``."""
-    b = members.problem.b
+def _followed(rows: Float[Array, "b n"], b: Float[Array, "b"], curvature: Curvature, wanted: Bool[Array, "b"]) -> Curvature:
+    """K of the coefficients ``wanted``."""
     block = min(_BLOCK, b.size)
 
     def step(curvature: Curvature) -> Curvature:
@@ -200,12 +200,11 @@ def _followed(members: Members, wanted: Bool[Array, "b"]) -> Members:
         changed = inside != wanted
         rank = jnp.cumsum(changed)
         at = jnp.searchsorted(rank, jnp.arange(1, block + 1))
-        Z = members.rows.at[at].get(mode="fill", fill_value=0)
+        Z = rows.at[at].get(mode="fill", fill_value=0)
         change = jnp.where(wanted, 1 / b, -1 / b).at[at].get(mode="fill", fill_value=0)
         return Curvature(K + Z.T @ (change[:, None] * Z), jnp.where(changed & (rank <= block), wanted, inside))
 
-    unequal = lambda curvature: jnp.any(curvature.inside != wanted)  # noqa: E731
-    return members._replace(curvature=jax.lax.while_loop(unequal, step, members.curvature))
+    return jax.lax.while_loop(lambda curvature: jnp.any(curvature.inside != wanted), step, curvature)
 
 
 @jax.jit
