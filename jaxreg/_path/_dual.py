@@ -105,7 +105,7 @@ def follow(
         order.extend(features.tolist())
         inside[features] = True
         room = min(p, max(_SMALLEST, 1 << max(len(order) - 1, 0).bit_length()))
-        members = _restricted(columns, problem, jnp.asarray(np.append(order, np.full(room - len(order), -1)).astype(int)), members)
+        members = _restricted(columns, problem, np.append(order, np.full(room - len(order), -1)).astype(int), members)
         return True
 
     def missing(excess: Array) -> np.ndarray:
@@ -114,7 +114,7 @@ def follow(
     free = np.asarray(problem.a) == 0
     if not admit(np.flatnonzero(free if near is None else free | (near != 0).any(axis=0))):
         return coef
-    parts = [jnp.asarray(part_of(lams, begin, CHUNK)) for begin in range(0, len(lams) + CHUNK, CHUNK)]
+    parts = [part_of(lams, begin, CHUNK) for begin in range(0, len(lams) + CHUNK, CHUNK)]
     ahead = _ahead(columns, problem, parts[0])
     for begin, part, following in zip(range(0, len(lams), CHUNK), parts, parts[1:], strict=False):
         trail, residuals, excess = ahead

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -71,7 +70,7 @@ def _advance(tableau: Tableau, floor: Float[Array, ""]) -> tuple[Tableau, Events
 def trace(tableau: Tableau, floor: Any) -> tuple[Tableau, Segments]:
     """Follow a path down to ``floor``, in compiled calls of a bounded number of events."""
     p = tableau.b.size
-    floor = jnp.asarray(floor, tableau.b.dtype)
+    floor = np.asarray(floor, tableau.b.dtype)
     found: list[list[np.ndarray]] = []
     total = 0
     while True:

@@ -1,27 +1,31 @@
 """The lasso path with more features than a tableau holds: the homotopy on a working set that violators join.
 
 A chunk of λ is followed on the set, one matrix product checks the stationarity of every feature at every λ of the chunk, and
-while some feature violates it the worst of them join and the chunk is followed again from its start.
+while some feature violates it the worst of them join and the chunk is followed again from its start. The same product foresees who
+enters in the next chunk, so that this is rare.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from ._columns import Sparse, SparseRows, squares
 from ._engine import Design, Setup
 from ._homotopy import Tableau, foresee, start
 from ._knots import Segments, joined, trace
 from ._moments import Units, means, units
+from ._together import worst
 
-_BLOCK = 128  # features that may join at once: joining few more often costs less than carrying too many
+_BLOCK = 32  # features that join with one product; at most _together.BLOCK do before the path is followed again
+_MARGIN = 0.97  # of its bound, from which on a feature is expected to enter
 _SMALLEST, _LARGEST = 512, 8192  # sizes of a set, doubled as it fills: each is compiled anew
 _CHUNK = 10  # λ between two checks
 
@@ -87,19 +91,27 @@ def join(found: Columns, members: Members, new: Int[Array, "k"], count: Int[Arra
 
 
 @jax.jit
-def violators(
-    found: Columns, rows: Float[Array, "b n"], coef: Float[Array, "k b"], lams: Float[Array, "k"], inside: Bool[Array, "p"]
-) -> tuple[Int[Array, "m"], Bool[Array, "m"]]:
-    """Features outside the set whose correlation exceeds its bound at some λ, the worst first: (features, whether they do)."""
+def excess(
+    found: Columns, rows: Float[Array, "b n"], coef: Float[Array, "k b"], lams: Float[Array, "k"], following: Float[Array, "k"]
+) -> tuple[Float[Array, "p"], Float[Array, "p"]]:
+    """By how much each feature's correlation is above its bound at the worst of the λ; and what is expected of those that follow.
+
+    Residuals are piecewise straight in λ: expected is what lies on the line through the last two, with a margin.
+    """
     residual = found.target - coef @ rows
-    correlation = jnp.abs(residual @ found.rows.T)
+    apart = lams[-2] - lams[-1]
+    share = jnp.where(apart > 0, (lams[-1] - following) / jnp.where(apart > 0, apart, 1), 0)[:, None]
+    ahead = residual[-1] + share * (residual[-1] - residual[-2])
+    correlation = jnp.abs((found.rows @ jnp.concatenate([residual, ahead]).T).T)  # in this order a pass takes half the time
     eps = jnp.finfo(coef.dtype).eps
     # Columns have norm one: rounding leaves this much of a correlation undecided.
     noise = 256 * eps * jnp.sqrt(jnp.sum(found.target**2))
     radius = jnp.where(found.unit.radius > 0, found.unit.radius, 1.0)
-    excess = jnp.max((correlation - noise) / radius - lams[:, None] * (1 + 64 * eps), axis=0)
-    worst, features = jax.lax.top_k(jnp.where(inside, -jnp.inf, excess), min(_BLOCK, inside.size))
-    return features, worst > 0
+
+    def above(correlation: Array, bound: Array) -> Array:
+        return jnp.max((correlation - noise) / radius - bound[:, None] * (1 + 64 * eps), axis=0)
+
+    return above(correlation[: lams.size], lams), above(correlation[lams.size :], _MARGIN * following)
 
 
 def follow_lane(
@@ -121,9 +133,8 @@ def follow_lane(
     lams = lams / np.asarray(found.unit.kappa)
     order: list[int] = []
     inside = np.zeros(p, bool)
-    zeros = jnp.zeros(_SMALLEST, dtype)
-    members = Members(jnp.zeros((_SMALLEST, n), dtype), start(jnp.zeros((_SMALLEST, _SMALLEST), dtype), zeros, zeros + 1, room))
-    lam = jnp.full((), jnp.inf, dtype)
+    members = _nothing(n, room, dtype, _SMALLEST)
+    lam = np.asarray(np.inf, dtype)
 
     def admit(members: Members, features: np.ndarray) -> Members:
         """New features join at the last λ that is certain."""
@@ -131,29 +142,35 @@ def follow_lane(
             block = features[at : at + _BLOCK]
             members = _with_room(members, len(order) + _BLOCK)
             padded = np.append(block, np.full(_BLOCK - len(block), -1))
-            members = join(found, members, jnp.asarray(padded), jnp.asarray(len(order)), lam)
+            members = join(found, members, padded, np.asarray(len(order)), lam)
             order.extend(block.tolist())
             inside[block] = True
         return members
 
+    def outside(excess: Array) -> np.ndarray:
+        return worst(np.where(inside, -np.inf, np.asarray(excess)), len(order))
+
     members = admit(members, np.flatnonzero(np.asarray(found.unit.radius) == 0))
     pieces: list[Segments] = []
+    parts = [lams[np.minimum(np.arange(at, at + _CHUNK), len(lams) - 1)] for at in range(0, len(lams) + _CHUNK, _CHUNK)]
+    # Nothing is known before the first λ but the target, nor followed on from.
+    ahead, _ = excess(found, members.rows, np.zeros((_CHUNK, len(members.rows)), dtype), parts[0], parts[0])
     done = 0
-    while done < len(lams):
-        part = lams[np.minimum(np.arange(done, done + _CHUNK), len(lams) - 1)]
+    for part, following in itertools.pairwise(parts):
         done = min(done + _CHUNK, len(lams))
+        new = outside(ahead)[: max(_LARGEST - len(order) - _BLOCK, 0)]
         while True:
+            members = admit(members, new)
             tableau, piece = trace(members.tableau, part[-1])
             coef = piece.at(part, pieces[-1] if pieces else None)
-            outside, violate = violators(found, members.rows, jnp.asarray(coef), jnp.asarray(part), jnp.asarray(inside))
-            new = np.asarray(outside)[np.asarray(violate)]
-            full = len(order) + _BLOCK > _LARGEST
+            now, ahead = excess(found, members.rows, coef, part, following)
+            new = outside(now)
+            full = len(order) + len(new) + _BLOCK > _LARGEST
             if not len(new) or full:
                 break
-            members = admit(members, new)
         if len(new):
             piece.coef[-1] = np.nan  # the set may not grow any more
-        members, lam = members._replace(tableau=tableau), jnp.asarray(part[-1])
+        members, lam = members._replace(tableau=tableau), np.asarray(part[-1])
         pieces.append(piece)
         if np.isnan(piece.coef[-1]).any():
             done = len(lams)  # NaN from there on
@@ -161,6 +178,12 @@ def follow_lane(
             break
     path = joined(pieces)
     return found.unit, path._replace(coef=path.coef[:, : len(order)]), np.array(order, int), done
+
+
+@functools.partial(jax.jit, static_argnames=("n", "dtype", "size"))
+def _nothing(n: int, room: Array, dtype: Any, size: int) -> Members:
+    zeros = jnp.zeros(size, dtype)
+    return Members(jnp.zeros((size, n), dtype), start(jnp.zeros((size, size), dtype), zeros, zeros + 1, room))
 
 
 def _with_room(members: Members, size: int) -> Members:
