@@ -13,7 +13,7 @@ from sklearn.linear_model import lars_path
 
 import jaxreg
 from jaxreg import losses
-from jaxreg._path import _knots, _working_set
+from jaxreg._path import _knots, _lasso, _working_set
 from jaxreg._path._engine import Design, Setup
 from jaxreg._path._moments import second_moments, squared_sums
 
@@ -385,3 +385,48 @@ def test_sums_over_blocks_are_the_sums_over_all_rows(x64):
     expected = (s * residual).sum(0) / 2, s.T @ X, s.T @ A, s.sum(0), s.T @ response
     for got, value in zip(sums, expected, strict=True):
         np.testing.assert_allclose(got, value, rtol=1e-11, atol=1e-11)
+
+
+# --- several lanes as one program ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"penalty_factor": np.r_[0.0, 0.0, np.ones(10)]},
+        {"sample_weight": np.arange(60) % 3.0, "standardize": True},
+        pytest.param({"intercept": False, "offset": np.linspace(-1, 1, 60)}, marks=pytest.mark.slow),
+    ],
+)
+def test_folds_in_one_program_are_those_followed_apart(monkeypatch, options):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 12))
+    y = X[:, :4] @ rng.normal(size=4) + 2 * rng.normal(size=60)
+    X[:, 5] = X[:, 4]
+    folds = np.arange(60) % 4
+    fit = lambda: jaxreg.cross_validate(X, y, jaxreg.L1(), folds=folds, lams=np.geomspace(300, 0.1, 40), **options)  # noqa: E731
+    together = fit()
+    monkeypatch.setattr(_lasso, "_MOST", 0)
+    monkeypatch.setattr(_lasso, "_several", None)  # would fail if it were called
+    apart = fit()
+    assert set(together.fold_method) == {"homotopy"}
+    np.testing.assert_allclose(together.fold_coef, apart.fold_coef, atol=1e-12)
+    np.testing.assert_allclose(together.fold_intercept, apart.fold_intercept, atol=1e-12)
+    np.testing.assert_allclose(together.fold_errors, apart.fold_errors, rtol=1e-10)
+
+
+def test_a_fold_with_too_many_events_is_followed_apart(monkeypatch):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 6)), rng.normal(size=40)
+    fit = lambda: jaxreg.cross_validate(X, y, jaxreg.L1(), folds=np.arange(40) % 4, lams=np.geomspace(30, 0.1, 10))  # noqa: E731
+    before = fit()
+    several, found = _lasso._several, []
+
+    def few(*args, most):
+        found.append(several(*args, most=3))
+        return found[-1]
+
+    monkeypatch.setattr(_lasso, "_several", few)
+    after = fit()
+    assert not np.asarray(found[0][1]).any()
+    np.testing.assert_allclose(after.fold_coef, before.fold_coef, atol=1e-13)

@@ -220,6 +220,32 @@ def certify(
     return jax.lax.map(one, (lams, scaled, eta, slopes, changes, nus, pull[: lams.size], pull[-lams.size :]))
 
 
+LANES = 4  # certified at once: each row of X is read once for all of them, and what that makes stays in the cache
+
+
+@functools.partial(jax.jit, static_argnames=("setup", "gap_defined"))
+def certify_lanes(
+    setup: Setup,
+    design: Design,
+    v: Float[Array, "lanes n"],
+    scale: Float[Array, "lanes p"],
+    A: Float[Array, "n q"],
+    penalty: Penalty,
+    null: Null,
+    lams: Float[Array, "lams"],
+    coef: Array,
+    intercept: Array,
+    scaled: Array,
+    gap_defined: bool,
+) -> Certificate:
+    """``certify`` of several lanes, a leading axis; their number is a multiple of ``LANES``."""
+
+    def one(lane: tuple[Array, ...]) -> Certificate:
+        return certify(setup, design, *lane[:2], A, penalty, null, lams, *lane[2:], gap_defined)
+
+    return jax.lax.map(one, (v, scale, coef, intercept, scaled), batch_size=LANES)
+
+
 def _certify_squares(
     setup: Setup,
     design: Design,

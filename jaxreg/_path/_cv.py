@@ -16,7 +16,7 @@ from .._warnings import ConvergenceWarning, GridEdgeWarning
 from ..losses import Loss
 from ._columns import Sparse
 from ._cv_result import CrossValidation
-from ._engine import Design, Setup, all_predictors, predictor
+from ._engine import Design, Setup, all_predictors
 from ._fit import Fits, fit_lanes, reached
 from ._folds import as_folds, check_rows
 from ._follow import Progress
@@ -146,8 +146,8 @@ def validated(
     fits = fit_lanes(problem, lanes, grid, tol, progress, ids=None if ids is None else np.atleast_2d(ids))
     full = as_path(problem, fits, penalty, lams)
     fold_coef, fold_intercept = jnp.asarray(fits.coef[1:]), jnp.asarray(fits.intercept[1:])
-    parts = (jnp.asarray(v, design.X.dtype) for v in (held_out, lanes[1:]))
-    fold_errors = np.asarray(errors(setup, design, *parts, fold_coef, fold_intercept, scoring))
+    dtype = design.X.dtype
+    fold_errors = errors(setup, design, held_out.astype(dtype), lanes[1:].astype(dtype), fold_coef, fold_intercept, scoring)
     mean, se = mean_and_error(fold_errors, held_out.sum(axis=1), splits.repeat)
     index_min = int(np.nanargmin(mean)) if np.isfinite(mean).any() else 0
     lost = fits.certificate.loss[1:] - np.asarray(_least(setup, design, jnp.asarray(lanes[1:], design.X.dtype)))[:, None]
@@ -179,21 +179,34 @@ def _least(setup: Setup, design: Design, weights: Array) -> Array:
     return jax.lax.map(lambda v: setup.loss.least(design.offset, design.y, v), weights)
 
 
-@functools.partial(jax.jit, static_argnames=("setup", "scoring"))
-def errors(setup: Setup, design: Design, held_out: Array, trained: Array, coef: Array, intercept: Array, scoring: str) -> Array:
+def errors(setup: Setup, design: Design, held_out: np.ndarray, trained: np.ndarray, coef: Any, intercept: Any, scoring: str) -> np.ndarray:
     """(S, L): each split's weighted mean score on its held-out rows."""
+    if setup.loss.coupled or isinstance(design.X, Sparse):  # rows have no error of their own, or are not taken out one by one
+        return np.asarray(_errors_of_all(setup, design, held_out, trained, coef, intercept, scoring))
+    count = max(int((held_out > 0).sum(axis=1).max()), 1)
+    step = 1 << max(count.bit_length() - 4, 0)
+    size = min(-(-count // step) * step, held_out.shape[1])  # few sizes: each is compiled anew
+    rows = np.argsort(held_out <= 0, axis=1, kind="stable")[:, :size]  # those held out come first
+    return np.asarray(_errors_of_some(setup, design, rows, held_out, coef, intercept, scoring))
 
+
+@functools.partial(jax.jit, static_argnames=("setup", "scoring"))
+def _errors_of_some(setup: Setup, design: Design, rows: Array, held_out: Array, coef: Array, intercept: Array, scoring: str) -> Array:
+    def one(args: tuple[Array, Array, Array, Array]) -> Array:
+        at, v, coefs, intercepts = args
+        own = design._replace(X=design.X[at], y=design.y[at], offset=design.offset[at])
+        eta = all_predictors(setup, own, coefs, intercepts)
+        return jax.vmap(lambda eta: mean_score(scoring, setup.loss, eta, own.y, v[at], v[at]))(eta)
+
+    return jax.lax.map(one, (rows, held_out, coef, intercept))
+
+
+@functools.partial(jax.jit, static_argnames=("setup", "scoring"))
+def _errors_of_all(setup: Setup, design: Design, held_out: Array, trained: Array, coef: Array, intercept: Array, scoring: str) -> Array:
     def one(args: tuple[Array, Array, Array, Array]) -> Array:
         v, trained, coefs, intercepts = args
-        if isinstance(design.X, Sparse):  # whose products are made of several vectors at once
-            eta = all_predictors(setup, design, coefs, intercepts)
-            return jax.vmap(lambda eta: mean_score(scoring, setup.loss, eta, design.y, v, trained))(eta)
-
-        def one_lam(at: tuple[Array, Array]) -> Array:
-            return mean_score(scoring, setup.loss, predictor(setup, design.X, at[0], at[1], design.offset), design.y, v, trained)
-
-        # Ten λ make a matrix product of what would be ten passes over X.
-        return jax.lax.map(one_lam, (coefs, intercepts), batch_size=10)
+        eta = all_predictors(setup, design, coefs, intercepts)
+        return jax.vmap(lambda eta: mean_score(scoring, setup.loss, eta, design.y, v, trained))(eta)
 
     return jax.lax.map(one, (held_out, trained, coef, intercept))
 

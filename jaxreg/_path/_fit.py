@@ -12,7 +12,7 @@ import numpy as np
 from .._dtypes import is_number
 from ..losses import SquaredError
 from . import _elastic, _lasso, _likelihood, _ridge, _together
-from ._certificate import Certificate, Null, certify, constant_curvature, free_columns, null_model, why_no_gap
+from ._certificate import LANES, Certificate, Null, certify, certify_lanes, constant_curvature, free_columns, null_model, why_no_gap
 from ._columns import Sparse, refusal
 from ._engine import prepare, scale_of
 from ._follow import CHUNK, Followed, Progress, follow, part_of, row_space
@@ -76,13 +76,11 @@ def fit_lanes(
     asked, lams, fallback = len(lams), lams[: coef.shape[1]], None
 
     def certified(which: Any, coef: Any, intercept: Any, scaled: Any) -> Certificate:
-        answers = zip(weights[which], scales[which], coef, intercept, scaled, strict=True)
-        parts = [_certificate(problem, A, null, lams, *lane, gap_defined=no_gap is None) for lane in answers]
-        stacked: Any = [np.stack(column) for column in zip(*parts, strict=True)]
-        return Certificate(*stacked)
+        answers = weights[which], scales[which], np.asarray(coef), np.asarray(intercept), scaled
+        return Certificate(*_certificate(problem, A, null, lams, *answers, gap_defined=no_gap is None))  # pyright: ignore[reportArgumentType]
 
     everyone = np.arange(len(weights))
-    certificate = certified(everyone, coef, intercept, [None] * len(weights) if scaled is None else scaled)
+    certificate = certified(everyone, coef, intercept, scaled)
     methods = [method] * len(weights)
     missed = ~reached(certificate, coef, tol)
     short = everyone[missed.any(axis=1)] if method in ("homotopy", "batch") and not sparse else everyone[:0]
@@ -157,9 +155,8 @@ def _solve(
     setup, design, penalty = problem.setup, problem.design, problem.penalty
     sparse = isinstance(design.X, Sparse)
     if slopes is not None and not sparse:
-        found = _lasso.fit(setup, design, weights, slopes, lams, ids, interest.teller(len(weights), len(lams)))
-        coef, intercept, scales = (np.stack(x) for x in zip(*[answer[:3] for answer in found], strict=True))
-        return Answers(coef, intercept, scales, "homotopy", knots=found[0].knots)
+        coef, intercept, scales, knots = _lasso.fit(setup, design, weights, slopes, lams, ids, interest.teller(len(weights), len(lams)))
+        return Answers(coef, intercept, scales, "homotopy", knots=knots)
     elastic = _elastic.strengths(setup, design, penalty)
     if elastic is not None:
         found = _elastic.fit(setup, design, weights, elastic, lams, ids, interest.teller(len(weights), len(lams)))
@@ -244,18 +241,28 @@ def reached(certificate: Certificate, coef: Any, tol: float) -> np.ndarray:
 def _certificate(
     problem: Problem, A: Any, null: Null, lams: np.ndarray, v: Any, scale: Any, coef: Any, intercept: Any, scaled: Any, gap_defined: bool
 ) -> list[np.ndarray]:
-    """One lane's certificate, in compiled chunks of λ."""
+    """The certificate of every lane, a leading axis, in compiled chunks of λ."""
+    setup = problem.setup
     if scaled is None:
-        scaled = np.asarray(coef) * (scale if problem.setup.outputs is None else scale[:, None])
-    # Squared error is certified in one pass over the rows for all λ of a chunk.
-    wide = constant_curvature(problem.setup) and not isinstance(problem.design.X, Sparse)
+        scaled = coef * (scale[:, None] if setup.outputs is None else scale[:, None, :, None])
+    # Squared error is certified in one pass over the rows for all λ of a chunk, and for several lanes.
+    wide = constant_curvature(setup) and not isinstance(problem.design.X, Sparse)
     chunk = 100 if wide and len(lams) > CHUNK else CHUNK
-    lane = v, scale, A, problem.penalty, null
+    together = LANES if wide and len(v) > 1 else 1
+    lanes = -(-len(v) // together) * together
     parts = []
     for start in range(0, len(lams), chunk):
-        part = [part_of(x, start, chunk) for x in (lams, coef, intercept, scaled)]
-        parts.append(certify(problem.setup, problem.design, *lane, *part, gap_defined=gap_defined))
-    return [np.concatenate(column)[: len(lams)] for column in zip(*parts, strict=True)]
+        at = part_of(lams, start, chunk)
+        taken = [v, scale, *(x[:, np.minimum(np.arange(start, start + chunk), len(lams) - 1)] for x in (coef, intercept, scaled))]
+        rest = A, problem.penalty, null, at
+        if together > 1:
+            own = [part_of(x, 0, lanes) for x in taken]
+            found = certify_lanes(setup, problem.design, *own[:2], *rest, *own[2:], gap_defined=gap_defined)
+        else:
+            apart = [certify(setup, problem.design, *own[:2], *rest, *own[2:], gap_defined=gap_defined) for own in zip(*taken, strict=True)]
+            found = [np.stack(column) for column in zip(*apart, strict=True)]
+        parts.append([np.asarray(x)[: len(v)] for x in found])
+    return [np.concatenate(column, axis=1)[:, : len(lams)] for column in zip(*parts, strict=True)]
 
 
 def default_grid(problem: Problem, null: Null, count: int) -> np.ndarray:

@@ -91,14 +91,14 @@ def _stuck(tableau: Tableau) -> Array:
     return tableau.idle > 4 * tableau.b.size + 16
 
 
-def follow(tableau: Tableau, floor: Float[Array, ""]) -> tuple[Tableau, Events]:
-    """The next events above ``floor``, at most ``EVENTS`` of them."""
+def follow(tableau: Tableau, floor: Float[Array, ""], most: int = EVENTS) -> tuple[Tableau, Events]:
+    """The next events above ``floor``, at most ``most`` of them."""
     p, dtype = tableau.b.size, tableau.b.dtype
     none = jnp.zeros((), int)
-    events = Events(jnp.zeros(EVENTS, dtype), jnp.zeros(EVENTS, int), jnp.zeros(EVENTS, bool), jnp.zeros((EVENTS, p), dtype), none)
+    events = Events(jnp.zeros(most, dtype), jnp.zeros(most, int), jnp.zeros(most, bool), jnp.zeros((most, p), dtype), none)
 
     def unfinished(carry: tuple[Tableau, Events]) -> Array:
-        return going(carry[0], floor) & (carry[1].count < EVENTS)
+        return going(carry[0], floor) & (carry[1].count < most)
 
     def fill_buffer(carry: tuple[Tableau, Events]) -> tuple[Tableau, Events]:
         tableau, events = carry

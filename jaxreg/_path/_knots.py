@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -43,6 +44,21 @@ class Segments(NamedTuple):
         kept = int(np.sum(self.breaks[:-1] > lam))
         end = self.at(np.asarray([lam], self.breaks.dtype))
         return Segments(self.index[:kept], self.entered[:kept], np.append(self.breaks[:kept], lam), np.concatenate([self.coef[:kept], end]))
+
+
+def between(events: Events, end: Float[Array, "p"], lams: Float[Array, "L"]) -> Float[Array, "L p"]:
+    """``Segments.at`` within a compiled program, of a path that ends with ``lams`` and has all its events."""
+    known = jnp.arange(events.lam.size) < events.count
+    breaks = jnp.append(jnp.where(known, events.lam, lams[-1]), lams[-1])
+    coef = jnp.concatenate([jnp.where(known[:, None], events.coef, end), end[None]])
+    first = jnp.sum(jnp.isinf(breaks))  # what is unpenalised came in before the path began
+    top = breaks[first]
+    lams = jnp.where(lams >= top * (1 - 256 * jnp.finfo(lams.dtype).eps), top, lams)
+    after = jnp.clip(jnp.searchsorted(-breaks, -lams, side="left"), first, events.lam.size)
+    before = jnp.maximum(after - 1, first)
+    width = breaks[before] - breaks[after]
+    share = jnp.where(width > 0, (breaks[before] - lams) / jnp.where(width > 0, width, 1), 1)[:, None]
+    return coef[before] * (1 - share) + coef[after] * share
 
 
 def joined(pieces: Sequence[Segments]) -> Segments:

@@ -9,15 +9,19 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from .._penalties import Penalty
 from ..losses import SquaredError
 from . import _moments, _together, _working_set
 from ._engine import Design, Setup
-from ._homotopy import start
-from ._knots import Knots, Segments, trace
-from ._moments import Units
+from ._follow import part_of
+from ._homotopy import broken, coefficients, follow, going, start
+from ._knots import Knots, Segments, between, trace
+from ._moments import Moments, Units
+
+_LANES = 10  # whose paths are one program: between two of them progress is shown
+_MOST = 4096  # events of a path for which there is room in it
 
 
 class Found(NamedTuple):
@@ -59,25 +63,70 @@ def fit(
     lams: np.ndarray,
     ids: np.ndarray | None,
     step: Callable[[int, int, np.ndarray], bool],
-) -> list[Found]:
-    """Each lane (row of weights) at every λ (decreasing); ``ids`` as in ``_moments.of_lanes``.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, Knots]:
+    """(coefficients, intercepts, scales) of each lane (row of weights) at every λ (decreasing), and the first one's knots.
 
-    ``step(lane, λ done, coefficients of the last of them)`` is told of progress; its answer True ends the lane there.
+    ``step(lane, λ done, coefficients of the last of them)`` is told of progress; its answer True ends the lane there. ``ids`` are as in
+    ``_moments.of_lanes``.
     """
     n, p = design.X.shape
     moments = _moments.of_lanes(design, weights, ids) if _moments.enough(n, p) else None
-    found = []
-    for lane, v in enumerate(weights):
-        told = functools.partial(step, lane)
-        room = np.asarray(min(int(np.sum(v > 0)) - setup.intercept, p))
+    rooms = np.minimum((weights > 0).sum(axis=1) - setup.intercept, p)
+
+    def one(lane: int) -> Found:
+        told, room = functools.partial(step, lane), rooms[lane]
         if moments is None:
-            unit, segments, columns, done = _working_set.follow_lane(setup, design, jnp.asarray(v), strengths, lams, room, told)
+            unit, segments, columns, done = _working_set.follow_lane(setup, design, jnp.asarray(weights[lane]), strengths, lams, room, told)
         else:
             unit, G, q = _moments.reduce(setup, moments, lane, strengths, design.free)
             segments, columns = trace(_start(G, q, unit.radius, room), lams[-1] / np.asarray(unit.kappa))[1], np.arange(p)
             done = _together.reported(segments.at(lams / np.asarray(unit.kappa)), told)
-        found.append(_original(setup, p, unit, segments, columns, lams[:done]))
-    return found
+        return _original(setup, p, unit, segments, columns, lams[:done])
+
+    first = one(0)
+    answers = [tuple(np.asarray(x) for x in first[:3])]
+    # The other lanes' paths have about as many events: there is room for a quarter more, in a few sizes, each compiled anew.
+    most = 64 << max(int(1.25 * len(first.segments.index)) // 64, 1).bit_length()
+    size = min(len(weights) - 1, _LANES)
+    for begin in range(1, len(weights), _LANES):
+        lanes = range(begin, min(begin + _LANES, len(weights)))
+        found: tuple[Any, ...] = ()
+        whole = np.zeros(size, bool)
+        if moments is not None and most <= _MOST:
+            taken = part_of(lanes, 0, size)
+            several = _several(setup, design, moments, taken, strengths, lams, rooms[taken], most=most)
+            found, whole = tuple(np.asarray(x) for x in several[0]), np.asarray(several[1])
+        for at, lane in enumerate(lanes):
+            if whole[at]:
+                _together.reported(found[0][at], functools.partial(step, lane))
+            answers.append(tuple(x[at] for x in found) if whole[at] else tuple(np.asarray(x) for x in one(lane)[:3]))
+    coef, intercept, scale = (np.stack(column) for column in zip(*answers, strict=True))
+    return coef, intercept, scale, first.knots
+
+
+@functools.partial(jax.jit, static_argnames=("setup", "most"))
+def _several(
+    setup: Setup,
+    design: Design,
+    moments: Moments,
+    lanes: Int[Array, "m"],
+    strengths: Float[Array, "p"],
+    lams: Float[Array, "L"],
+    rooms: Int[Array, "m"],
+    most: int,
+) -> tuple[tuple[Array, Array, Array], Bool[Array, "m"]]:
+    """((coefficients, intercepts, scales) of lanes, whether the path of each has its end among its first ``most`` events)."""
+
+    def one(args: tuple[Array, Array]) -> tuple[tuple[Array, Array, Array], Array]:
+        lane, room = args
+        unit, G, q = _moments.reduce(setup, moments, lane, strengths, design.free)
+        own = lams / unit.kappa
+        tableau, events = follow(start(G, q, unit.radius, room), own[-1], most)
+        coef = between(events, coefficients(tableau, own[-1]), own) / unit.size
+        level = (unit.level - coef @ unit.center)[:, None]
+        return (coef, level if setup.intercept else level[:, :0], unit.scale), ~going(tableau, own[-1]) & ~broken(tableau)
+
+    return jax.lax.map(one, (lanes, rooms))
 
 
 _start = jax.jit(start)

@@ -169,25 +169,33 @@ def of_lanes(design: Design, weights: np.ndarray, ids: np.ndarray | None) -> Mom
     few digits of a column, nearly all of whose spread lies in the one fold, the lane's own rows are summed.
     """
     center, level = means(design, weights[0])
-
-    def of_rows(design: Design, v: np.ndarray, ends: np.ndarray) -> Array:
-        return second_moments(design, v, center, level, ends)
-
     everything = np.array([weights.shape[1]])
     if ids is None:
-        return Moments(jnp.concatenate([of_rows(design, v, everything) for v in weights]), center, level)
-
-    def of_folds(ids: np.ndarray) -> Array:
-        order = np.argsort(ids, kind="stable")
-        by_fold = design._replace(X=design.X[order], y=design.y[order], offset=design.offset[order])
-        return of_rows(by_fold, weights[0][order], np.cumsum(np.bincount(ids)))
-
+        return Moments(jnp.concatenate([second_moments(design, v, center, level, everything) for v in weights]), center, level)
     # Not the sum of the folds: the path of all rows is to the last digit what it is without folds.
-    total = of_rows(design, weights[0], everything)
-    sums = jnp.concatenate([total, *(total - of_folds(row) for row in ids)])
-    left = np.asarray(jnp.diagonal(sums, axis1=1, axis2=2))
+    total = second_moments(design, weights[0], center, level, everything)
+    rest = [
+        _without_folds(design, weights[0], center, level, total, np.argsort(row, kind="stable"), np.cumsum(np.bincount(row))) for row in ids
+    ]
+    sums = jnp.concatenate([total, *rest])
+    left = np.diagonal(np.asarray(sums), axis1=1, axis2=2)
     noise = (16 * np.finfo(left.dtype).eps) ** 2 * left[0, -1] * np.concatenate([center, np.atleast_1d(level), [0.0]]) ** 2
     thin = ((left < 1e-6 * left[0]) & (left[0] > noise)).any(axis=1)
     for lane in np.flatnonzero(thin):
-        sums = sums.at[lane].set(of_rows(design, weights[lane], everything)[0])
+        sums = sums.at[lane].set(second_moments(design, weights[lane], center, level, everything)[0])
     return Moments(sums, center, level)
+
+
+@jax.jit
+def _without_folds(
+    design: Design,
+    v: Float[Array, "n"],
+    center: Float[Array, "p"],
+    level: Array,
+    total: Array,
+    order: Int[Array, "n"],
+    ends: Int[Array, "K"],
+) -> Float[Array, "K m m"]:
+    """The moments of all rows but a fold's; ``order`` has the rows fold by fold, which end at ``ends``."""
+    by_fold = design._replace(X=design.X[order], y=design.y[order], offset=design.offset[order])
+    return total - second_moments(by_fold, v[order], center, level, ends)

@@ -148,7 +148,7 @@ def cross_validate_relaxed(
             parts = [penalised if g == 1 else relaxed + g * move for g in gammas]
             return jnp.asarray(np.concatenate(parts, axis=1), problem.design.X.dtype)
 
-        parts = jnp.asarray(held_out), jnp.asarray(np.where(folds.train, weights, 0.0))
+        parts = held_out, np.where(folds.train, weights, 0.0)
         at = errors(problem.setup, problem.design, *parts, blended(coef, found.coef), blended(level, refitted), scoring)
         fold_errors = np.asarray(at).reshape(len(held_out), len(gammas), -1)
         mean, se = mean_and_error(fold_errors.reshape(len(held_out), -1), held_out.sum(axis=1), folds.repeat)
