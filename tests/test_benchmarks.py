@@ -1,14 +1,17 @@
 """The benchmark of the proxes: that it times what it says, against peers that compute the same, and says what is missing."""
 
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from experiments.benchmarks import _prox_lines, prox
 from experiments.benchmarks._prox_cases import CASES, UNTIMED, class_name
-from experiments.benchmarks._timing import measure, shown
+from experiments.benchmarks._timing import exponent, measure, shown
 
+ROOT = Path(__file__).parents[1]
 # Points are draws of N(0, 1), below 5 in size: some tens of roundings of such a number.
 TOLERANCE = {"float32": 1e-5, "float64": 2e-14}
 
@@ -74,6 +77,21 @@ def test_blocks_stop_when_time_is_over_but_not_before_three():
     calls = {"a": lambda: np.zeros(1), "b": lambda: np.ones(1)}
     assert [len(t.seconds) for t in measure(calls, 9, 0.0).values()] == [3, 3]
     assert [len(t.seconds) for t in measure(calls, 5, 60.0).values()] == [5, 5]
+
+
+def test_an_exponent_is_that_of_the_larger_half():
+    assert exponent([1, 2, 4, 8, 16, 32], [100, 100, 100, 64, 256, 1024]) == pytest.approx(2)
+
+
+@pytest.mark.slow
+def test_scaling_prints_a_row_for_each_method_and_draws(tmp_path):
+    out = tmp_path / "scaling.png"
+    arguments = ["--axes", "λ", "folds", "--most", "50", "--repeats", "1", "--out", str(out)]
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.benchmarks.scaling", *arguments], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert all(done.stdout.count(f"  {method} ") == 2 for method in ("lasso", "elastic net", "ridge", "L1 logistic"))
+    assert out.stat().st_size > 10_000
 
 
 @pytest.mark.slow

@@ -64,3 +64,9 @@ def compare(ours: Timing, peer: Timing) -> Comparison:
 
 def shown(comparison: Comparison | None) -> str:
     return f"{'missing':>16}" if comparison is None else f"{comparison.ratio:>8.3g}{comparison.difference:>8.0e}"
+
+
+def exponent(sizes: list[int], times: list[float]) -> float:
+    """The slope of log time on log size, of the larger half of the sizes: what a call costs at any size is in the smaller ones."""
+    half = len(sizes) // 2
+    return float(np.polyfit(np.log(sizes[half:]), np.log(times[half:]), 1)[0])

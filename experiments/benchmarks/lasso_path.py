@@ -223,9 +223,18 @@ def timed(fit: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def race(
-    label: str, data: Problem, methods: dict[str, tuple[str, Method]], repeats: int, patience: float, off: Callable[[Answer, Answer], float]
+    label: str,
+    data: Problem,
+    methods: dict[str, tuple[str, Method]],
+    repeats: int,
+    patience: float,
+    off: Callable[[Answer, Answer], float],
+    peak: Callable[[str], float] | None = None,
 ) -> None:
-    """Print a line for every method, lost or not; ``off(its answer, the first method's)`` judges it. The first method is jaxreg."""
+    """Print a line for every method, lost or not; ``off(its answer, the first method's)`` judges it. The first method is jaxreg.
+
+    ``peak(method)`` gives the megabytes of a last column.
+    """
     runs, first, times, results = {}, {}, {}, {}
     for name, (module, prepare) in methods.items():
         if missing(module):
@@ -247,8 +256,12 @@ def race(
     base, reference = statistics.median(times[ours]), runs[ours][1](results[ours])
     for name, (_, answer) in runs.items():
         median, distance = statistics.median(times[name]), off(reference if name == ours else answer(results[name]), reference)
-        compiled = f"{max(first[name] - median, 0):9.2f}" if "jax" in name else ""
-        print(f"{label:<11} {data.name:<14} {name:<25} {1e3 * median:10.1f} {median / base:9.2f} {distance:9.0e} {compiled}", flush=True)
+        compiled = f"{max(first[name] - median, 0):9.2f}" if "jax" in name else f"{'':9}"
+        memory = f" {peak(name):9.0f}" if peak and "glmnet" not in name else ""  # glmnet's is another process
+        print(
+            f"{label:<11} {data.name:<14} {name:<25} {1e3 * median:10.1f} {median / base:9.2f} {distance:9.0e} {compiled}{memory}",
+            flush=True,
+        )
 
 
 def measure(row: str, names: list[str], memory: bool) -> None:
@@ -284,13 +297,16 @@ def measure(row: str, names: list[str], memory: bool) -> None:
 
 def peak_of(row: str, name: str) -> float:
     """Megabytes that a fresh process which holds the data needs on top for its first fit, compilation included; NaN if unknown."""
-    command = [sys.executable, "-m", "experiments.benchmarks.lasso_path", row, "--once", name]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return peak_of_command(["experiments.benchmarks.lasso_path", row, "--once", name])
+
+
+def peak_of_command(arguments: list[str]) -> float:
+    done = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, check=False)
     return float(done.stdout) if done.returncode == 0 else float("nan")
 
 
-def once(row: str, name: str) -> None:
-    fit, _ = METHODS[name][1](problem(row))
+def once(fit: Callable[[], Any]) -> None:
+    """Print the megabytes that ``fit`` takes on top of what this process holds."""
     status = Path("/proc/self/status")  # getrusage would count what the parent had when it started this process
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew here
     before = kilobytes(status, "VmRSS")
@@ -312,7 +328,7 @@ def main() -> None:
     warnings.simplefilter("ignore")  # peers warn of not having converged: the gap beside their time says so
     with x64_scope():
         if options.once:
-            once(options.rows[0], options.once)
+            once(METHODS[options.once][1](problem(options.rows[0]))[0])
             return
         print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}, {THREADS} threads; milliseconds; 100 λ")
         gone = {module for module, _ in METHODS.values() if missing(module)}

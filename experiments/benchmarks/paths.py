@@ -3,7 +3,8 @@
 Run as ``python -m experiments.benchmarks.paths`` (minutes), or with the works and problems that are wanted:
 ``… paths --work elastic ridge --problems B C``. What is fair, and the problems A to F, are those of ``lasso_path``; folds are the same
 rows for everybody. The gap of a cross-validation is that of the path of all rows, which every peer fits too. Of ridge, where every
-method is exact, the difference from the first method's coefficients stands in its place.
+method is exact, the difference from the first method's coefficients stands in its place. ``--memory`` adds the peak memory of one
+fit, compilation included, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -174,13 +175,16 @@ WORKS: dict[str, tuple[float | None, dict[str, tuple[str, Method]]]] = {
 }
 
 
-def measure(work: str, row: str, repeats: int, patience: float) -> None:
-    """Print one problem of a work: every method that is installed, lost or not."""
-    ratio, methods = WORKS[work]
+def of_work(work: str, row: str) -> Problem:
     data = problem(row)
     # glmnet divides y, and so the square part of its penalty, by the deviation of y: at a deviation of 1 it means what the others mean.
     scale = data.y.std()
-    data = data._replace(y=data.y / scale, lams=data.lams / scale / (ratio or 1.0))
+    return data._replace(y=data.y / scale, lams=data.lams / scale / (WORKS[work][0] or 1.0))
+
+
+def measure(work: str, row: str, repeats: int, patience: float, memory: bool) -> None:
+    """Print one problem of a work: every method that is installed, lost or not."""
+    (ratio, methods), data = WORKS[work], of_work(work, row)
 
     def off(answer: Answer, reference: Answer) -> float:
         if ratio is not None:
@@ -188,7 +192,10 @@ def measure(work: str, row: str, repeats: int, patience: float) -> None:
         coef, exact = np.asarray(answer[0], float), np.asarray(reference[0], float)
         return float(np.max(np.abs(coef - exact)) / np.max(np.abs(exact)))
 
-    race(work, data, methods, repeats, patience, off)
+    def peak(name: str) -> float:
+        return bench.peak_of_command(["experiments.benchmarks.paths", "--work", work, "--problems", row, "--once", name])
+
+    race(work, data, methods, repeats, patience, off, peak if memory else None)
 
 
 def main() -> None:
@@ -197,14 +204,23 @@ def main() -> None:
     parser.add_argument("--problems", nargs="*", default=list("ABCD"), choices=list("ABCDEF"))
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--patience", type=float, default=20.0, help="seconds that one method may take of one row")
+    parser.add_argument("--memory", action="store_true", help="peak memory too; a process for each number")
+    parser.add_argument("--once", help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # peers warn of not having converged: the gap beside their time says so
     with x64_scope():
+        if options.once:
+            work, row = options.work[0], options.problems[0]
+            bench.once(WORKS[work][1][options.once][1](of_work(work, row))[0])
+            return
         print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}, {bench.THREADS} threads; milliseconds; 100 λ")
-        print(f"{'work':<11} {'problem':<14} {'method':<25} {'median':>10} {'÷ jaxreg':>9} {'gap':>9} {'compile s':>9}")
+        print(
+            f"{'work':<11} {'problem':<14} {'method':<25} {'median':>10} {'÷ jaxreg':>9} {'gap':>9} {'compile s':>9}"
+            + (f" {'peak MB':>9}" if options.memory else "")
+        )
         for work in options.work:
             for row in options.problems:
-                measure(work, row, options.repeats, options.patience)
+                measure(work, row, options.repeats, options.patience, options.memory)
 
 
 if __name__ == "__main__":
