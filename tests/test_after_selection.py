@@ -145,6 +145,7 @@ def test_more_features_than_a_bucket_holds():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")  # of the five λ the penalised fit's best is the last
 @pytest.mark.parametrize("name", ["logistic", "squared error"])
 def test_relaxed_folds_against_a_loop(data, name):
     X, y = data

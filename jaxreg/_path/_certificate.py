@@ -109,7 +109,8 @@ def null_model(
     loss, y = setup.loss, design.y
     eta = _without_penalised(loss, A, design.offset, y, v) if A.shape[1] else design.offset
     factor = scale if setup.outputs is None else scale[:, None]
-    slope = design.X.T @ _free_step(loss, A, loss.grad(eta, y, v), eta, y, v)[1] / factor
+    left = _free_step(loss, A, loss.grad(eta, y, v), eta, y, v)[1]
+    slope = (left @ design.X if left.ndim == 1 else design.X.T @ left) / factor
     # What the rounding of these sums, and of η in them, can account for is zero: a constant column explains nothing.
     blur = _blurred(loss, eta, y, v)
     terms = jnp.abs(loss.grad(eta, y, v)) + blur
@@ -260,7 +261,7 @@ def _certify_squares(
     # With the curvature 2c the same for every λ, ν = s − 2c·Am and all that is asked of it follow from sums over the rows.
     y = design.y
     curvature = setup.loss.curvature(design.offset, y, v)
-    lever = design.X.T @ (curvature[:, None] * A)
+    lever = ((curvature[:, None] * A).T @ design.X).T  # in this order X is not turned about in memory
     hessian, shift = A.T @ (curvature[:, None] * A), A.T @ (curvature * (y - design.offset))
     inverse = _inverse(hessian)
 

@@ -79,9 +79,9 @@ class Point(NamedTuple):
     g: Float[Array, "n"]  # the gradient of φ
 
 
-def serves(columns: Columns, problem: Quadratic) -> bool:
+def serves(columns: Columns, problem: Quadratic, lams: np.ndarray) -> bool:
     """Whether there are fewer rows than columns, and every column has a curvature of its own that rounding does not swamp."""
-    if isinstance(columns.rows, SparseRows) or columns.target.size > min(_MOST, problem.a.size):
+    if isinstance(columns.rows, SparseRows) or columns.target.size > min(_MOST, problem.a.size) or not (lams > 0).all():
         return False
     a, b = np.asarray(problem.a), np.asarray(problem.b)
     return bool((b > 0).all()) and bool((a <= _STRAIGHT * b).all())

@@ -83,7 +83,7 @@ def fit(
         size = np.asarray(unit.size)
         near = found[0][0] * size if lane else None
         own = lams / np.asarray(unit.kappa)
-        if columns is not None and _dual.serves(columns, problem):
+        if columns is not None and _dual.serves(columns, problem, own):
             units = _dual.follow(columns, problem, own, told, near)
         else:
             work: Any = FromGram(problem) if columns is None else FromColumns(columns, problem)

@@ -74,7 +74,7 @@ def fit(
     rooms = np.minimum((weights > 0).sum(axis=1) - setup.intercept, p)
 
     def one(lane: int) -> Found:
-        told, room = functools.partial(step, lane), rooms[lane]
+        told, room = functools.partial(step, lane), np.asarray(rooms[lane])
         if moments is None:
             unit, segments, columns, done = _working_set.follow_lane(setup, design, jnp.asarray(weights[lane]), strengths, lams, room, told)
         else:
