@@ -2,8 +2,7 @@
 
 Run as ``python -m experiments.benchmarks.scaling`` (minutes); the picture goes to ``scaling.png``, or where ``--out`` says. Each size is
 run three times after its programs are compiled and the median taken; the exponent is the slope of log time on log size over the larger
-half of the sizes, so that what a call costs at any size does not hide it. Sizes start where a call's own cost is left behind and end
-where minutes would pass.
+half of the sizes, so that what a call costs at any size does not hide it.
 """
 
 from __future__ import annotations

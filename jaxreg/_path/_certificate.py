@@ -110,6 +110,7 @@ def null_model(
     eta = _without_penalised(loss, A, design.offset, y, v) if A.shape[1] else design.offset
     factor = scale if setup.outputs is None else scale[:, None]
     left = _free_step(loss, A, loss.grad(eta, y, v), eta, y, v)[1]
+    # In this order X is not turned about in memory.
     slope = (left @ design.X if left.ndim == 1 else design.X.T @ left) / factor
     # What the rounding of these sums, and of η in them, can account for is zero: a constant column explains nothing.
     blur = _blurred(loss, eta, y, v)
@@ -228,23 +229,19 @@ LANES = 4  # certified at once: each row of X is read once for all of them, and 
 def certify_lanes(
     setup: Setup,
     design: Design,
-    v: Float[Array, "lanes n"],
-    scale: Float[Array, "lanes p"],
     A: Float[Array, "n q"],
     penalty: Penalty,
     null: Null,
-    lams: Float[Array, "lams"],
-    coef: Array,
-    intercept: Array,
-    scaled: Array,
+    lams: Array,
+    lanes: tuple[Array, ...],
     gap_defined: bool,
 ) -> Certificate:
-    """``certify`` of several lanes, a leading axis; their number is a multiple of ``LANES``."""
+    """``certify`` of several lanes, a multiple of ``LANES``: their (v, scale, coef, intercept, scaled) with a leading axis."""
 
     def one(lane: tuple[Array, ...]) -> Certificate:
         return certify(setup, design, *lane[:2], A, penalty, null, lams, *lane[2:], gap_defined)
 
-    return jax.lax.map(one, (v, scale, coef, intercept, scaled), batch_size=LANES)
+    return jax.lax.map(one, lanes, batch_size=LANES)
 
 
 def _certify_squares(
@@ -261,7 +258,7 @@ def _certify_squares(
     # With the curvature 2c the same for every λ, ν = s − 2c·Am and all that is asked of it follow from sums over the rows.
     y = design.y
     curvature = setup.loss.curvature(design.offset, y, v)
-    lever = ((curvature[:, None] * A).T @ design.X).T  # in this order X is not turned about in memory
+    lever = ((curvature[:, None] * A).T @ design.X).T  # here too
     hessian, shift = A.T @ (curvature[:, None] * A), A.T @ (curvature * (y - design.offset))
     inverse = _inverse(hessian)
 

@@ -181,34 +181,30 @@ def _least(setup: Setup, design: Design, weights: Array) -> Array:
 
 def errors(setup: Setup, design: Design, held_out: np.ndarray, trained: np.ndarray, coef: Any, intercept: Any, scoring: str) -> np.ndarray:
     """(S, L): each split's weighted mean score on its held-out rows."""
-    if setup.loss.coupled or isinstance(design.X, Sparse):  # rows have no error of their own, or are not taken out one by one
-        return np.asarray(_errors_of_all(setup, design, held_out, trained, coef, intercept, scoring))
-    count = max(int((held_out > 0).sum(axis=1).max()), 1)
-    step = 1 << max(count.bit_length() - 4, 0)
-    size = min(-(-count // step) * step, held_out.shape[1])  # few sizes: each is compiled anew
-    rows = np.argsort(held_out <= 0, axis=1, kind="stable")[:, :size]  # those held out come first
-    return np.asarray(_errors_of_some(setup, design, rows, held_out, coef, intercept, scoring))
+    rows = None
+    if not (setup.loss.coupled or isinstance(design.X, Sparse)):  # whose rows have no error of their own, or are not taken out one by one
+        count = max(int((held_out > 0).sum(axis=1).max()), 1)
+        step = 1 << max(count.bit_length() - 4, 0)
+        size = min(-(-count // step) * step, held_out.shape[1])  # few sizes: each is compiled anew
+        rows = np.argsort(held_out <= 0, axis=1, kind="stable")[:, :size]  # those held out come first
+    return np.asarray(_errors(setup, design, rows, held_out, trained, coef, intercept, scoring))
 
 
 @functools.partial(jax.jit, static_argnames=("setup", "scoring"))
-def _errors_of_some(setup: Setup, design: Design, rows: Array, held_out: Array, coef: Array, intercept: Array, scoring: str) -> Array:
-    def one(args: tuple[Array, Array, Array, Array]) -> Array:
-        at, v, coefs, intercepts = args
-        own = design._replace(X=design.X[at], y=design.y[at], offset=design.offset[at])
+def _errors(
+    setup: Setup, design: Design, rows: Array | None, held_out: Array, trained: Array, coef: Array, intercept: Array, scoring: str
+) -> Array:
+    """Of the splits' ``rows`` alone, if they are given."""
+
+    def one(args: tuple[Any, ...]) -> Array:
+        at, v, trained, coefs, intercepts = args
+        own = design
+        if at is not None:
+            own, v, trained = design._replace(X=design.X[at], y=design.y[at], offset=design.offset[at]), v[at], trained[at]
         eta = all_predictors(setup, own, coefs, intercepts)
-        return jax.vmap(lambda eta: mean_score(scoring, setup.loss, eta, own.y, v[at], v[at]))(eta)
+        return jax.vmap(lambda eta: mean_score(scoring, setup.loss, eta, own.y, v, trained))(eta)
 
-    return jax.lax.map(one, (rows, held_out, coef, intercept))
-
-
-@functools.partial(jax.jit, static_argnames=("setup", "scoring"))
-def _errors_of_all(setup: Setup, design: Design, held_out: Array, trained: Array, coef: Array, intercept: Array, scoring: str) -> Array:
-    def one(args: tuple[Array, Array, Array, Array]) -> Array:
-        v, trained, coefs, intercepts = args
-        eta = all_predictors(setup, design, coefs, intercepts)
-        return jax.vmap(lambda eta: mean_score(scoring, setup.loss, eta, design.y, v, trained))(eta)
-
-    return jax.lax.map(one, (held_out, trained, coef, intercept))
+    return jax.lax.map(one, (rows, held_out, trained, coef, intercept))
 
 
 def mean_and_error(errors: np.ndarray, sizes: np.ndarray, repeat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -252,12 +252,12 @@ def _certificate(
     lanes = -(-len(v) // together) * together
     parts = []
     for start in range(0, len(lams), chunk):
-        at = part_of(lams, start, chunk)
-        taken = [v, scale, *(x[:, np.minimum(np.arange(start, start + chunk), len(lams) - 1)] for x in (coef, intercept, scaled))]
-        rest = A, problem.penalty, null, at
+        at = part_of(np.arange(len(lams)), start, chunk)
+        taken = [v, scale, *(x[:, at] for x in (coef, intercept, scaled))]
+        rest = A, problem.penalty, null, lams[at]
         if together > 1:
-            own = [part_of(x, 0, lanes) for x in taken]
-            found = certify_lanes(setup, problem.design, *own[:2], *rest, *own[2:], gap_defined=gap_defined)
+            own = tuple(part_of(x, 0, lanes) for x in taken)
+            found = certify_lanes(setup, problem.design, *rest, own, gap_defined=gap_defined)
         else:
             apart = [certify(setup, problem.design, *own[:2], *rest, *own[2:], gap_defined=gap_defined) for own in zip(*taken, strict=True)]
             found = [np.stack(column) for column in zip(*apart, strict=True)]

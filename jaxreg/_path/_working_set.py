@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from ._columns import Sparse, SparseRows, squares
 from ._engine import Design, Setup
+from ._follow import part_of
 from ._homotopy import Tableau, foresee, start
 from ._knots import Segments, joined, trace
 from ._moments import Units, means, units
@@ -152,7 +153,7 @@ def follow_lane(
 
     members = admit(members, np.flatnonzero(np.asarray(found.unit.radius) == 0))
     pieces: list[Segments] = []
-    parts = [lams[np.minimum(np.arange(at, at + _CHUNK), len(lams) - 1)] for at in range(0, len(lams) + _CHUNK, _CHUNK)]
+    parts = [part_of(lams, at, _CHUNK) for at in range(0, len(lams) + _CHUNK, _CHUNK)]
     # Nothing is known before the first λ but the target, nor followed on from.
     ahead, _ = excess(found, members.rows, np.zeros((_CHUNK, len(members.rows)), dtype), parts[0], parts[0])
     done = 0
