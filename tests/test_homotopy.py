@@ -13,7 +13,7 @@ from sklearn.linear_model import lars_path
 
 import jaxreg
 from jaxreg import losses
-from jaxreg._path import _knots, _lasso, _working_set
+from jaxreg._path import _at_once, _knots, _lasso, _working_set
 from jaxreg._path._engine import Design, Setup
 from jaxreg._path._moments import second_moments, squared_sums
 
@@ -299,6 +299,7 @@ def test_a_path_that_breaks_is_finished_by_newton_and_says_so(monkeypatch):
             index=segments.index[:cut], entered=segments.entered[:cut], breaks=segments.breaks[[*range(cut), -1]], coef=coef
         )
 
+    monkeypatch.setattr("jaxreg._path._at_once.fit", lambda *_, **__: None)
     monkeypatch.setattr("jaxreg._path._lasso.trace", broken)
     fit = jaxreg.path(X, y, jaxreg.L1(), lams=20)
     assert fit.method == "newton"
@@ -307,6 +308,67 @@ def test_a_path_that_breaks_is_finished_by_newton_and_says_so(monkeypatch):
     assert fit.knots is None
     assert fit.converged.all()
     np.testing.assert_allclose(fit.coef, right.coef, atol=1e-7)
+
+
+@pytest.mark.parametrize("penalty", [jaxreg.L1(), jaxreg.ElasticNet(l1_ratio=0.5)], ids=repr)
+def test_what_one_program_gets_wrong_is_put_right_by_newton_and_nothing_else(monkeypatch, penalty):
+    X, y = made(60, 7)
+    right = jaxreg.path(X, y, penalty, lams=20)
+    whole = _at_once.fit
+
+    def spoiled(*args, **options):
+        found = whole(*args, **options)
+        bad = np.arange(20) >= 15
+        gap = np.where(bad, 0.1, found.certificate.gap)
+        return found._replace(coef=np.where(bad[:, None], 7.0, found.coef), certificate=found.certificate._replace(gap=gap))
+
+    monkeypatch.setattr("jaxreg._path._at_once.fit", spoiled)
+    fit = jaxreg.path(X, y, penalty, lams=20)
+    assert fit.method == "newton"
+    assert "missed tol at 5 λ" in fit.fallback
+    assert fit.knots is None
+    assert fit.converged.all()
+    np.testing.assert_array_equal(fit.coef[:15], right.coef[:15])
+    np.testing.assert_allclose(fit.coef, right.coef, atol=1e-7)
+
+
+OPTIONS = {
+    "plain": {},
+    "weights and offset": {"sample_weight": np.r_[np.zeros(5), np.linspace(1, 3, 55)], "offset": np.linspace(-1, 1, 60)},
+    "no intercept, factors": {"intercept": False, "penalty_factor": np.linspace(0.5, 2, 7)},
+    "standardized": {"standardize": True, "lams": [3.0, 0.5, 0.0]},
+}
+
+
+@pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("penalty", [jaxreg.L1(), jaxreg.ElasticNet(l1_ratio=0.5)], ids=repr)
+def test_one_program_answers_as_the_general_way_does(monkeypatch, penalty, name):
+    X, y = made(60, 7)
+    options = {"lams": 20, "folds": np.arange(60) % 4} | OPTIONS[name]
+    found = jaxreg.cross_validate(X, y, penalty, **options)
+    used = []
+    monkeypatch.setattr("jaxreg._path._at_once.fit", lambda *_, **__: used.append(1))
+    other = jaxreg.cross_validate(X, y, penalty, **options)
+    assert used  # and it answered None
+    for name in ("fold_coef", "fold_intercept", "fold_errors", "mean"):
+        np.testing.assert_allclose(getattr(found, name), getattr(other, name), rtol=1e-9, atol=1e-11)
+    for name in ("lams", "coef", "intercept", "loss_value"):
+        np.testing.assert_allclose(getattr(found.path, name), getattr(other.path, name), rtol=1e-9, atol=1e-11)
+    assert found.path.method == other.path.method
+    if found.path.knots is not None:
+        np.testing.assert_allclose(found.path.knots.lams, other.path.knots.lams, rtol=1e-9)
+        np.testing.assert_array_equal(found.path.knots.features, other.path.knots.features)
+
+
+def test_a_path_of_more_events_than_there_is_room_for_takes_the_general_way(monkeypatch):
+    X, y = made(60, 7)
+    right = jaxreg.path(X, y, jaxreg.L1(), lams=20)
+    monkeypatch.setattr(_at_once, "_room", lambda n, p: 4)
+    fit = jaxreg.path(X, y, jaxreg.L1(), lams=20)
+    assert fit.method == "homotopy"
+    assert len(fit.knots.lams) > 4
+    np.testing.assert_allclose(fit.coef, right.coef, rtol=1e-12, atol=1e-12)
 
 
 def test_nothing_unfinished_is_called_converged():
@@ -321,10 +383,13 @@ def test_nothing_unfinished_is_called_converged():
 def test_changing_lambda_or_data_does_not_compile_anew():
     X, y = made(60, 7)
     jaxreg.path(X, y, jaxreg.L1(), lams=20)
-    before = _knots._advance._cache_size()
-    jaxreg.path(X, y[::-1].copy(), jaxreg.L1(3.0), lams=np.geomspace(5, 1, 15), penalty_factor=np.arange(1.0, 8.0))
-    jaxreg.cross_validate(X, y, jaxreg.L1(), folds=3, key=jax.random.key(0))
-    assert _knots._advance._cache_size() == before
+    before = _at_once._fit._cache_size()
+    jaxreg.path(X, y[::-1].copy(), jaxreg.L1(3.0), lams=np.geomspace(5, 1, 15))
+    assert _at_once._fit._cache_size() == before
+    jaxreg.cross_validate(X, y, jaxreg.L1(), lams=20, folds=3, key=jax.random.key(0))
+    before = _at_once._fit._cache_size()
+    jaxreg.cross_validate(X, y[::-1].copy(), jaxreg.L1(), lams=22, folds=3, key=jax.random.key(1))
+    assert _at_once._fit._cache_size() == before
 
 
 # --- folds --------------------------------------------------------------------------------------------------------------------
@@ -405,9 +470,10 @@ def test_folds_in_one_program_are_those_followed_apart(monkeypatch, options):
     X[:, 5] = X[:, 4]
     folds = np.arange(60) % 4
     fit = lambda: jaxreg.cross_validate(X, y, jaxreg.L1(), folds=folds, lams=np.geomspace(300, 0.1, 40), **options)  # noqa: E731
+    monkeypatch.setattr(_at_once, "fit", lambda *_, **__: None)
     together = fit()
     monkeypatch.setattr(_lasso, "_MOST", 0)
-    monkeypatch.setattr(_lasso, "_several", None)  # would fail if it were called
+    monkeypatch.setattr(_lasso, "several", None)  # would fail if it were called
     apart = fit()
     assert set(together.fold_method) == {"homotopy"}
     np.testing.assert_allclose(together.fold_coef, apart.fold_coef, atol=1e-12)
@@ -420,13 +486,14 @@ def test_a_fold_with_too_many_events_is_followed_apart(monkeypatch):
     X, y = rng.normal(size=(40, 6)), rng.normal(size=40)
     fit = lambda: jaxreg.cross_validate(X, y, jaxreg.L1(), folds=np.arange(40) % 4, lams=np.geomspace(30, 0.1, 10))  # noqa: E731
     before = fit()
-    several, found = _lasso._several, []
+    monkeypatch.setattr(_at_once, "fit", lambda *_, **__: None)
+    several, found = _lasso.several, []
 
     def few(*args, most):
         found.append(several(*args, most=3))
         return found[-1]
 
-    monkeypatch.setattr(_lasso, "_several", few)
+    monkeypatch.setattr(_lasso, "several", few)
     after = fit()
-    assert not np.asarray(found[0][1]).any()
+    assert not np.asarray(found[0].whole).any()
     np.testing.assert_allclose(after.fold_coef, before.fold_coef, atol=1e-13)

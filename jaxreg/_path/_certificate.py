@@ -47,9 +47,9 @@ class Null(NamedTuple):
 class Certificate(NamedTuple):
     """For each λ: relative duality gap (NaN where undefined), relative stationarity residual, value of the data term."""
 
-    gap: Array
-    kkt: Array
-    loss: Array
+    gap: Any
+    kkt: Any
+    loss: Any
 
 
 def free_columns(setup: Setup, X: Matrix, free: np.ndarray) -> Array:

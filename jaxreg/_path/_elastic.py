@@ -68,7 +68,7 @@ def fit(
     found: list[tuple[np.ndarray, ...]] = []
     for lane in range(len(weights)):
         told = functools.partial(step, lane)
-        if moments is not None and (p <= FEW or p <= min(n, _SOME)):
+        if moments is not None and at_once(n, p):
             coef, intercept, scale = (np.asarray(x) for x in _all_at_once(setup, design, moments, lane, penalty, lams))
             done = _together.reported(coef, told)
             found.append((coef[:done], intercept[:done], scale))
@@ -93,6 +93,11 @@ def fit(
     return tuple(np.stack(column) for column in zip(*found, strict=True))  # pyright: ignore[reportReturnType]
 
 
+def at_once(n: int, p: int) -> bool:
+    """Whether all λ are one program."""
+    return p <= FEW or p <= min(n, _SOME)
+
+
 def _problem(setup: Setup, design: Design, penalty: Strengths, unit: Units, q: Array, G: Array | None = None) -> Quadratic:
     own = (unit.scale if setup.standardize else 1.0) / unit.size
     low = jnp.full_like(q, -jnp.inf) if design.lower is None else design.lower * unit.size
@@ -109,8 +114,32 @@ def _from_moments(setup: Setup, design: Design, moments: Moments, lane: Any, pen
 @functools.partial(jax.jit, static_argnames=("setup",))
 def _all_at_once(setup: Setup, design: Design, moments: Moments, lane: Any, penalty: Strengths, lams: Any) -> tuple[Array, Array, Array]:
     unit, problem = _from_moments(setup, design, moments, lane, penalty)
-    found = all_lams(problem, lams / unit.kappa, 64 * jnp.finfo(lams.dtype).eps * jnp.linalg.norm(problem.q))
+    found = all_lams(problem, lams / unit.kappa, _rounding(problem))
     return _original(setup, design, unit, found)
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def several(setup: Setup, design: Design, moments: Moments, penalty: Strengths, lams: Float[Array, "L"]) -> tuple[Array, Array, Array]:
+    """(coefficients, intercepts, scales) of all lanes of the moments: each starts at the answers of the one before."""
+    p, count = moments.center.size, len(moments.sums)
+
+    def one(before: Array, lane: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+        unit, problem = _from_moments(setup, design, moments, lane, penalty)
+        found = solve(problem, lams / unit.kappa, before * unit.size, _rounding(problem))
+        answers = _original(setup, design, unit, found)
+        return answers[0], answers
+
+    if p <= FEW:
+        return jax.lax.scan(one, jnp.zeros((lams.size, p), lams.dtype), jnp.arange(count))[1]
+    first = _all_at_once(setup, design, moments, 0, penalty, lams)
+    if count == 1:
+        return jax.tree.map(lambda x: x[None], first)
+    rest = jax.lax.scan(one, first[0], jnp.arange(1, count))[1]
+    return jax.tree.map(lambda x, others: jnp.concatenate([x[None], others]), first, rest)
+
+
+def _rounding(problem: Quadratic) -> Array:
+    return 64 * jnp.finfo(problem.q.dtype).eps * jnp.linalg.norm(problem.q)
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))

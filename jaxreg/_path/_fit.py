@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,10 +12,10 @@ import numpy as np
 
 from .._dtypes import is_number
 from ..losses import SquaredError
-from . import _elastic, _lasso, _likelihood, _ridge, _together
+from . import _at_once, _elastic, _lasso, _likelihood, _ridge, _together
 from ._certificate import LANES, Certificate, Null, certify, certify_lanes, constant_curvature, free_columns, null_model, why_no_gap
 from ._columns import Sparse, refusal
-from ._engine import prepare, scale_of
+from ._engine import Design, prepare, scale_of
 from ._follow import CHUNK, Followed, Progress, follow, part_of, row_space
 from ._inputs import Problem
 from ._interrupt import Stop, never
@@ -66,27 +67,26 @@ def fit_lanes(
     sparse = isinstance(design.X, Sparse)
     if sparse:
         _check_sparse(problem, max_nonzeros)
-    A = free_columns(setup, design.X, problem.free)
-    null = null_of(problem, weights[0], A)
-    lams = np.asarray(default_grid(problem, null, grid) if isinstance(grid, int) else grid, dtype)
     slopes = _lasso.strengths(setup, design, penalty)
     no_gap = why_no_gap(setup, design, penalty) if slopes is None else None
     interest = Interest(progress, max_nonzeros, stop)
-    coef, intercept, scales, method, ridge, knots, scaled = _solve(problem, weights, null, slopes, lams, tol, interest, ids)
+    solved = _in_one_program(problem, weights, slopes, grid, ids, interest, gap_defined=no_gap is None)
+    if solved is None:
+        solved = _apart(problem, weights, slopes, grid, ids, interest, tol, gap_defined=no_gap is None)
+    null, lams, (coef, intercept, scales, method, ridge, knots, _), certificate = solved
     asked, lams, fallback = len(lams), lams[: coef.shape[1]], None
-
-    def certified(which: Any, coef: Any, intercept: Any, scaled: Any) -> Certificate:
-        answers = weights[which], scales[which], np.asarray(coef), np.asarray(intercept), scaled
-        return Certificate(*_certificate(problem, A, null, lams, *answers, gap_defined=no_gap is None))  # pyright: ignore[reportArgumentType]
-
     everyone = np.arange(len(weights))
-    certificate = certified(everyone, coef, intercept, scaled)
     methods = [method] * len(weights)
     missed = ~reached(certificate, coef, tol)
     short = everyone[missed.any(axis=1)] if method in ("homotopy", "batch") and not sparse else everyone[:0]
     if len(short) and not stop():
         again = _newton(problem, weights[short], null, lams, tol, Interest())
-        other = certified(short, *again)
+        A = free_columns(setup, design.X, problem.free)
+        coef, intercept, *certificate = (
+            np.array(x) for x in (coef, intercept, *certificate)
+        )  # some were a program's, and may not be written to
+        certificate = Certificate(*certificate)
+        other = _certificate(problem, A, null, lams, weights[short], scales[short], *again, gap_defined=no_gap is None)
         better = missed[short] & (shortfall(other, again.coef) < shortfall(certificate, coef)[short])
         for old, new in zip((coef, intercept, *certificate), (*again[:2], *other), strict=True):
             spread = better.reshape(better.shape + (1,) * (old.ndim - 2))
@@ -139,6 +139,57 @@ class Answers(NamedTuple):
     ridge: _ridge.Criteria | None = None
     knots: Knots | None = None
     scaled: Any = None  # coef times scales, where the method knows it to the last bit
+
+
+class Solved(NamedTuple):
+    """Before it is known whether all of it reached ``tol``."""
+
+    null: Null
+    lams: np.ndarray
+    answers: Answers
+    certificate: Certificate
+
+
+def _in_one_program(
+    problem: Problem, weights: np.ndarray, slopes: Any, grid: Any, ids: np.ndarray | None, interest: Interest, *, gap_defined: bool
+) -> Solved | None:
+    """By one program, where there is one that serves."""
+    design = problem.design
+    relative = isinstance(grid, int)
+    values = default_ratios(design, grid, smooth=False) if relative else grid
+    found = _at_once.fit(problem, weights, np.asarray(values, design.X.dtype), slopes, ids, relative=relative, gap_defined=gap_defined)
+    if found is None:
+        return None
+    told = interest.teller(len(weights), len(found.lams))
+    done = min(_together.reported(coef, functools.partial(told, lane)) for lane, coef in enumerate(found.coef))
+    coef, intercept, *certificate = (x[:, :done] for x in (found.coef, found.intercept, *found.certificate))
+    paths = found.paths
+    knots = None if paths is None else _lasso.first_knots(paths, found.lams[:done])
+    method = "batch" if paths is None else "homotopy"
+    return Solved(found.null, found.lams, Answers(coef, intercept, found.scales, method, knots=knots), Certificate(*certificate))
+
+
+def _apart(
+    problem: Problem,
+    weights: np.ndarray,
+    slopes: Any,
+    grid: Any,
+    ids: np.ndarray | None,
+    interest: Interest,
+    tol: float,
+    *,
+    gap_defined: bool,
+) -> Solved:
+    """Null model, answers and certificates one after the other."""
+    setup, design = problem.setup, problem.design
+    A = free_columns(setup, design.X, problem.free)
+    null = null_of(problem, weights[0], A)
+    lams = np.asarray(default_grid(problem, null, grid) if isinstance(grid, int) else grid, design.X.dtype)
+    answers = _solve(problem, weights, null, slopes, lams, tol, interest, ids)
+    coef, intercept = np.asarray(answers.coef), np.asarray(answers.intercept)
+    done = lams[: coef.shape[1]]
+    certificate = _certificate(problem, A, null, done, weights, answers.scales, coef, intercept, answers.scaled, gap_defined=gap_defined)
+    return Solved(null, lams, answers, certificate)
 
 
 def _solve(
@@ -240,7 +291,7 @@ def reached(certificate: Certificate, coef: Any, tol: float) -> np.ndarray:
 
 def _certificate(
     problem: Problem, A: Any, null: Null, lams: np.ndarray, v: Any, scale: Any, coef: Any, intercept: Any, scaled: Any, gap_defined: bool
-) -> list[np.ndarray]:
+) -> Certificate:
     """The certificate of every lane, a leading axis, in compiled chunks of λ."""
     setup = problem.setup
     if scaled is None:
@@ -262,12 +313,11 @@ def _certificate(
             apart = [certify(setup, problem.design, *own[:2], *rest, *own[2:], gap_defined=gap_defined) for own in zip(*taken, strict=True)]
             found = [np.stack(column) for column in zip(*apart, strict=True)]
         parts.append([np.asarray(x)[: len(v)] for x in found])
-    return [np.concatenate(column, axis=1)[:, : len(lams)] for column in zip(*parts, strict=True)]
+    return Certificate(*(np.concatenate(column, axis=1)[:, : len(lams)] for column in zip(*parts, strict=True)))
 
 
 def default_grid(problem: Problem, null: Null, count: int) -> np.ndarray:
     """Log-spaced from the smallest λ whose solution is all zero (ridge: the elastic net's at l1_ratio 1e-3)."""
-    n, p = problem.design.X.shape
     largest = float(null.lambda_max)
     if not np.isfinite(largest) or largest <= 0:
         why = "the loss is stationary there at λ = 0 already" if largest <= 0 else f"no finite λ does that for {problem.penalty!r}"
@@ -275,9 +325,15 @@ def default_grid(problem: Problem, null: Null, count: int) -> np.ndarray:
             "lams: a grid starts at the smallest λ whose coefficients are all zero, and there is none to start at "
             f"({why}); pass values, such as lams=np.geomspace(10, 0.01, 30), on the command line --lams 10:0.01:30"
         )
+    return largest * default_ratios(problem.design, count, smooth=bool(null.smooth))
+
+
+def default_ratios(design: Design, count: int, *, smooth: bool) -> np.ndarray:
+    """Of the grid to its largest λ, which is that of ``smooth`` penalties or the smallest that gives all zeros."""
+    n, p = design.X.shape
     smallest = 1e-3 if n > p else 1e-2
-    if bool(null.smooth):
+    if smooth:
         # The substitute is a thousand times the λ at which an L1 of the same weight would start to select.
         smallest *= 1e-3
     # Two roundings above, so that rounding does not leave a coefficient of 1e-17 at the first λ.
-    return largest * (1 + 4 * float(jnp.finfo(problem.design.X.dtype).eps)) * np.geomspace(1, smallest, count)
+    return (1 + 4 * float(jnp.finfo(design.X.dtype).eps)) * np.geomspace(1, smallest, count)

@@ -91,11 +91,16 @@ def _stuck(tableau: Tableau) -> Array:
     return tableau.idle > 4 * tableau.b.size + 16
 
 
-def follow(tableau: Tableau, floor: Float[Array, ""], most: int = EVENTS) -> tuple[Tableau, Events]:
-    """The next events above ``floor``, at most ``most`` of them."""
+def room_for(most: int, p: int, dtype: Any) -> Events:
+    """No events yet, and room for ``most`` of them."""
+    return Events(jnp.zeros(most, dtype), jnp.zeros(most, int), jnp.zeros(most, bool), jnp.zeros((most, p), dtype), jnp.zeros((), int))
+
+
+def follow(tableau: Tableau, floor: Float[Array, ""], events: Events) -> tuple[Tableau, Events]:
+    """The next events above ``floor``, written over ``events``, as many as there is room for."""
     p, dtype = tableau.b.size, tableau.b.dtype
     none = jnp.zeros((), int)
-    events = Events(jnp.zeros(most, dtype), jnp.zeros(most, int), jnp.zeros(most, bool), jnp.zeros((most, p), dtype), none)
+    events, most = events._replace(count=none), events.lam.size
 
     def unfinished(carry: tuple[Tableau, Events]) -> Array:
         return going(carry[0], floor) & (carry[1].count < most)

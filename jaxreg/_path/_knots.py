@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ._homotopy import Events, Tableau, broken, coefficients, follow, going
+from ._homotopy import EVENTS, Events, Tableau, broken, coefficients, follow, going, room_for
 
 
 class Segments(NamedTuple):
@@ -79,7 +79,7 @@ def _widened(coef: np.ndarray, width: int) -> np.ndarray:
 
 @jax.jit
 def _advance(tableau: Tableau, floor: Float[Array, ""]) -> tuple[Tableau, Events, Array, Array, Array]:
-    tableau, events = follow(tableau, floor)
+    tableau, events = follow(tableau, floor, room_for(EVENTS, tableau.b.size, tableau.b.dtype))
     return tableau, events, coefficients(tableau, floor), going(tableau, floor), broken(tableau)
 
 
@@ -91,19 +91,31 @@ def trace(tableau: Tableau, floor: Any) -> tuple[Tableau, Segments]:
     total = 0
     while True:
         tableau, events, end, more, lost = _advance(tableau, floor)
-        rows = slice(0, int(events.count))
-        part = [np.asarray(x)[rows] for x in (events.lam, events.index, events.entered, events.coef)]
-        finite = np.isfinite(part[0])  # what is unpenalised came in before the path began
-        found.append([x[finite] for x in part])
-        total += rows.stop
+        found.append(_seen(events))
+        total += int(events.count)
         # There are paths with a number of knots that is exponential in p (Mairal and Yu, 2012); those seen in practice
         # have a few times as many as coordinates.
         lost = bool(lost) or total > 100 * p + 1000
         if lost or not bool(more):
             break
+    return tableau, _segments(found, np.full(p, np.nan) if lost else np.asarray(end), floor)
+
+
+def segments_of(events: Events, end: np.ndarray, floor: Any) -> Segments:
+    """The path down to ``floor``, where its coefficients are ``end``, of all its events."""
+    return _segments([_seen(events)], end, floor)
+
+
+def _seen(events: Events) -> list[np.ndarray]:
+    rows = slice(0, int(events.count))
+    part = [np.asarray(x)[rows] for x in (events.lam, events.index, events.entered, events.coef)]
+    finite = np.isfinite(part[0])  # what is unpenalised came in before the path began
+    return [x[finite] for x in part]
+
+
+def _segments(found: list[list[np.ndarray]], end: np.ndarray, floor: Any) -> Segments:
     lams, index, entered, coef = (np.concatenate(column) for column in zip(*found, strict=True))
-    last = np.full(p, np.nan) if lost else np.asarray(end)
-    return tableau, Segments(index, entered, np.append(lams, np.asarray(floor)), np.concatenate([coef, last[None].astype(coef.dtype)]))
+    return Segments(index, entered, np.append(lams, np.asarray(floor)), np.concatenate([coef, end[None].astype(coef.dtype)]))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

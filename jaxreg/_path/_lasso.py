@@ -16,8 +16,8 @@ from ..losses import SquaredError
 from . import _moments, _together, _working_set
 from ._engine import Design, Setup
 from ._follow import part_of
-from ._homotopy import broken, coefficients, follow, going, start
-from ._knots import Knots, Segments, between, trace
+from ._homotopy import Events, broken, coefficients, follow, going, room_for, start
+from ._knots import Knots, Segments, between, segments_of, trace
 from ._moments import Moments, Units
 
 _LANES = 10  # whose paths are one program: between two of them progress is shown
@@ -35,8 +35,7 @@ class Found(NamedTuple):
 
     @property
     def knots(self) -> Knots:
-        segments = self.segments
-        return Knots(segments.breaks[:-1], self.columns[segments.index], segments.entered, self.columns, segments)
+        return _as_knots(self.segments, self.columns)
 
 
 def strengths(setup: Setup, design: Design, penalty: Penalty) -> Array | None:
@@ -94,8 +93,8 @@ def fit(
         whole = np.zeros(size, bool)
         if moments is not None and most <= _MOST:
             taken = part_of(lanes, 0, size)
-            several = _several(setup, design, moments, taken, strengths, lams, rooms[taken], most=most)
-            found, whole = tuple(np.asarray(x) for x in several[0]), np.asarray(several[1])
+            paths = several(setup, design, moments, taken, strengths, lams, rooms[taken], most=most)
+            found, whole = tuple(np.asarray(x) for x in (paths.coef, paths.intercept, paths.unit.scale)), np.asarray(paths.whole)
         for at, lane in enumerate(lanes):
             if whole[at]:
                 _together.reported(found[0][at], functools.partial(step, lane))
@@ -104,8 +103,18 @@ def fit(
     return coef, intercept, scale, first.knots
 
 
+class Several(NamedTuple):
+    """Paths of lanes that are one program."""
+
+    coef: Float[Array, "m L p"]
+    intercept: Float[Array, "m L q"]
+    unit: Units  # with a leading axis
+    whole: Bool[Array, "m"]  # whether all of a lane's events were among the first ``most``, and none of them broke it
+    events: Events  # of the first lane
+
+
 @functools.partial(jax.jit, static_argnames=("setup", "most"))
-def _several(
+def several(
     setup: Setup,
     design: Design,
     moments: Moments,
@@ -114,19 +123,28 @@ def _several(
     lams: Float[Array, "L"],
     rooms: Int[Array, "m"],
     most: int,
-) -> tuple[tuple[Array, Array, Array], Bool[Array, "m"]]:
-    """((coefficients, intercepts, scales) of lanes, whether the path of each has its end among its first ``most`` events)."""
+) -> Several:
+    """The answers of ``lanes`` at every λ, if their paths have no more than ``most`` events."""
 
-    def one(args: tuple[Array, Array]) -> tuple[tuple[Array, Array, Array], Array]:
+    def one(events: Events, args: tuple[Array, Array]) -> tuple[Events, tuple[Array, Array, Units, Array]]:
         lane, room = args
         unit, G, q = _moments.reduce(setup, moments, lane, strengths, design.free)
         own = lams / unit.kappa
-        tableau, events = follow(start(G, q, unit.radius, room), own[-1], most)
+        tableau, events = follow(start(G, q, unit.radius, room), own[-1], events)
         coef = between(events, coefficients(tableau, own[-1]), own) / unit.size
         level = (unit.level - coef @ unit.center)[:, None]
-        return (coef, level if setup.intercept else level[:, :0], unit.scale), ~going(tableau, own[-1]) & ~broken(tableau)
+        return events, (coef, level if setup.intercept else level[:, :0], unit, ~going(tableau, own[-1]) & ~broken(tableau))
 
-    return jax.lax.map(one, (lanes, rooms))
+    # One room for all of them, backwards: in the end it holds the first lane's events.
+    events, found = jax.lax.scan(one, room_for(most, moments.center.size, lams.dtype), (lanes, rooms), reverse=True)
+    return Several(*found, events)
+
+
+def first_knots(found: Several, lams: np.ndarray) -> Knots:
+    """Of the first of several lanes, whose path is whole; λ in the objective's units."""
+    unit = jax.tree.map(lambda x: np.asarray(x)[0], found.unit)
+    segments = segments_of(found.events, np.asarray(found.coef)[0, -1] * unit.size, lams[-1] / unit.kappa)
+    return _as_knots(_to_original(unit, segments, np.arange(unit.size.size), lams[-1]), np.arange(unit.size.size))
 
 
 _start = jax.jit(start)
@@ -134,13 +152,21 @@ _start = jax.jit(start)
 
 def _original(setup: Setup, p: int, unit: Units, segments: Segments, columns: np.ndarray, lams: np.ndarray) -> Found:
     """Back to the original scale and the objective's λ; the path ends at the smallest of ``lams``."""
-    size, center, level, kappa = (np.asarray(x) for x in (unit.size, unit.center, unit.level, unit.kappa))
-    segments = segments.until(lams[-1] / kappa)
-    coef = segments.coef / size[columns]
-    shift = level - coef @ center[columns]
-    breaks = np.append(segments.breaks[:-1] * kappa, lams[-1])
-    segments = segments._replace(breaks=breaks, coef=np.concatenate([coef, shift[:, None]], axis=1))
+    segments = _to_original(unit, segments, columns, lams[-1])
     at = segments.at(lams)
     answers = np.zeros((len(lams), p), at.dtype)
     answers[:, columns] = at[:, :-1]
     return Found(answers, at[:, -1:] if setup.intercept else at[:, :0], unit.scale, segments, columns)
+
+
+def _to_original(unit: Units, segments: Segments, columns: np.ndarray, end: Any) -> Segments:
+    size, center, level, kappa = (np.asarray(x) for x in (unit.size, unit.center, unit.level, unit.kappa))
+    segments = segments.until(end / kappa)
+    coef = segments.coef / size[columns]
+    shift = level - coef @ center[columns]
+    breaks = np.append(segments.breaks[:-1] * kappa, end)
+    return segments._replace(breaks=breaks, coef=np.concatenate([coef, shift[:, None]], axis=1))
+
+
+def _as_knots(segments: Segments, columns: np.ndarray) -> Knots:
+    return Knots(segments.breaks[:-1], columns[segments.index], segments.entered, columns, segments)
