@@ -216,7 +216,7 @@ class Made:
         signal = X @ (0.4 * rng.normal(size=(P, case.targets)))
         self.y = draw(rng, signal[:, 0] if case.targets == 1 else signal)
         if case.loss == "multinomial":
-            self.y[:3] = [0, 1, 2]  # no class without a row
+            self.y[:3] = np.reshape([0, 1, 2], (3, *[1] * (self.y.ndim - 1)))  # no class without a row
         self.v = {"ones": np.ones(N), "weights": rng.uniform(0.5, 2, N), "zeros": np.append(np.ones(3), rng.integers(0, 3, N - 3))}[
             case.sample_weight
         ]

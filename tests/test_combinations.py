@@ -145,12 +145,12 @@ def test_some_combinations(case):
     agree(case)
 
 
-# Newton's method stalls now and then near the solution, at a gap of 1e-8 to 1e-7, and path says so: a defect, kept out of the way.
-STALLS = {("multinomial", "FusedLasso"), ("multinomial", "Nuclear"), ("quantile", "LInf")}
+# A level that nothing penalises separates a class there: the minimum is at infinity, and path says that it is not reached.
+AT_INFINITY = {("multinomial", "FusedLasso")}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", [case for case in covering() if case[:2] not in STALLS], ids=str)
+@pytest.mark.parametrize("case", [case for case in covering() if case[:2] not in AT_INFINITY], ids=str)
 def test_every_pair_of_choices(case):
     agree(case)
 

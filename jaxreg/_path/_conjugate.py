@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from ..losses import Loss, SquaredError
 from ._columns import SparseRows
 from ._follow import part_of
-from ._together import CHUNK, step_lengths
+from ._together import CHUNK, Aim, goals, step_lengths
 
 _NEWTON, _CONJUGATE = 60, 2000  # steps at most
 _STALLED = 3  # steps without progress that end it: rounding rules
@@ -28,44 +28,30 @@ def follow(
     loss: Loss,
     columns: Any,
     lams: np.ndarray,
-    tol: float,
-    null_loss: Array,
+    aim: Aim,
     told: Callable[[int, np.ndarray], bool],
     near: np.ndarray | None,
     origin: np.ndarray,
 ) -> np.ndarray:
-    """The coefficients at every λ (decreasing) as ``_together.follow`` gives them; ``columns`` are those of ``_likelihood``.
-
-    Args:
-      tol: of the relative gap, in units of ``null_loss``.
-    """
+    """The coefficients at every λ (decreasing) as ``_together.follow`` gives them; ``columns`` are those of ``_likelihood``."""
     coef = np.zeros((len(lams), origin.size), lams.dtype)
     last = origin[None]
     for begin in range(0, len(lams), CHUNK):
         done = min(begin + CHUNK, len(lams))
         start = np.repeat(last, CHUNK, axis=0) if near is None else part_of(near, begin, CHUNK)
         part = jnp.asarray(part_of(lams, begin, CHUNK))
-        coef[begin:done] = np.asarray(_minimised(loss, columns, part, jnp.asarray(start), tol, null_loss))[: done - begin]
+        coef[begin:done] = np.asarray(_minimised(loss, columns, part, jnp.asarray(start), aim))[: done - begin]
         last = coef[done - 1 : done]
         if told(done, coef[begin:done]):
             return coef[:done]
     return coef
 
 
-def _goals(columns: Any, lams: Float[Array, "k"], tol: Array, null_loss: Array) -> Float[Array, "k"]:
-    """Gradients g small enough: the gap is at most Σg²/(2λb)."""
-    least = jnp.min(jnp.where(columns.b > 0, columns.b, jnp.inf))
-    enough = jnp.sqrt(0.1 * tol * null_loss * 2 * lams * least)
-    finest = jnp.maximum(1e-3 * tol, 8 * jnp.finfo(lams.dtype).eps)
-    clipped = jnp.clip(enough, finest * columns.unit, 0.1 * jnp.sqrt(tol) * columns.unit)
-    return jnp.where((lams > 0) & jnp.isfinite(least), clipped, finest * columns.unit)
-
-
 @functools.partial(jax.jit, static_argnames=("loss",))
-def _minimised(loss: Loss, columns: Any, lams: Float[Array, "k"], start: Float[Array, "k size"], tol: Array, null_loss: Array) -> Array:
+def _minimised(loss: Loss, columns: Any, lams: Float[Array, "k"], start: Float[Array, "k size"], aim: Aim) -> Array:
     rows: SparseRows = columns.rows
     y, v, bend = columns.y, columns.weights, lams[:, None] * columns.b
-    goal = _goals(columns, lams, tol, null_loss)
+    goal = goals(aim, lams)
 
     def gradient(U: Array, eta: Array) -> Array:
         return rows.products(jax.vmap(lambda eta: loss.grad(eta, y, v))(eta)) + bend * U

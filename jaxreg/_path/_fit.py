@@ -73,27 +73,33 @@ def fit_lanes(
     solved = _in_one_program(problem, weights, slopes, grid, ids, interest, gap_defined=no_gap is None)
     if solved is None:
         solved = _apart(problem, weights, slopes, grid, ids, interest, tol, gap_defined=no_gap is None)
-    null, lams, (coef, intercept, scales, method, ridge, knots, _), certificate = solved
+    null, lams, answers, certificate = solved
+    coef, intercept, scales, method, ridge, knots, _, closer = answers
     asked, lams, fallback = len(lams), lams[: coef.shape[1]], None
-    everyone = np.arange(len(weights))
     methods = [method] * len(weights)
-    missed = ~reached(certificate, coef, tol)
-    short = everyone[missed.any(axis=1)] if method in ("homotopy", "batch") and not sparse else everyone[:0]
-    if len(short) and not stop():
-        again = _newton(problem, weights[short], null, lams, tol, Interest())
+
+    def newton(lanes: np.ndarray, at: np.ndarray, *_: Any) -> Followed:
+        return _newton(problem, weights[lanes], null, lams[at], tol, Interest())
+
+    for name, way in ((method, closer), ("newton", newton if method in ("homotopy", "batch") and not sparse else None)):
+        missed = ~reached(certificate, coef, tol)
+        if way is None or not missed.any() or stop():
+            continue
+        lanes, at = np.flatnonzero(missed.any(axis=1)), np.flatnonzero(missed.any(axis=0))
+        those = np.ix_(lanes, at)
+        again = way(lanes, at, np.asarray(coef)[those], np.asarray(intercept)[those])
         A = free_columns(setup, design.X, problem.free)
-        coef, intercept, *certificate = (
-            np.array(x) for x in (coef, intercept, *certificate)
-        )  # some were a program's, and may not be written to
-        certificate = Certificate(*certificate)
-        other = _certificate(problem, A, null, lams, weights[short], scales[short], *again, gap_defined=no_gap is None)
-        better = missed[short] & (shortfall(other, again.coef) < shortfall(certificate, coef)[short])
-        for old, new in zip((coef, intercept, *certificate), (*again[:2], *other), strict=True):
+        other = _certificate(problem, A, null, lams[at], weights[lanes], scales[lanes], *again, gap_defined=no_gap is None)
+        better = missed[those] & (shortfall(other, again.coef) < shortfall(certificate, coef)[those])
+        # Copies: some were a program's, and may not be written to.
+        kept = [np.array(x) for x in (coef, intercept, *certificate)]
+        for old, new in zip(kept, (*again[:2], *other), strict=True):
             spread = better.reshape(better.shape + (1,) * (old.ndim - 2))
-            old[short] = np.where(spread, new, old[short])
-        for lane, taken in zip(short, np.atleast_1d(better.any(axis=1)), strict=True):
-            methods[lane] = "newton" if taken else methods[lane]
-        if methods[0] == "newton":
+            old[those] = np.where(spread, new, old[those])
+        coef, intercept, certificate = kept[0], kept[1], Certificate(*kept[2:])
+        for lane, taken in zip(lanes, np.atleast_1d(better.any(axis=1)), strict=True):
+            methods[lane] = name if taken else methods[lane]
+        if name == "newton" and methods[0] == "newton":
             fallback = f"{_NAMES[method]} missed tol at {better[0].sum()} λ, which Newton's method came closer to"
             knots = None
     unfinished = asked - len(lams) if stop() else 0
@@ -139,6 +145,7 @@ class Answers(NamedTuple):
     ridge: _ridge.Criteria | None = None
     knots: Knots | None = None
     scaled: Any = None  # coef times scales, where the method knows it to the last bit
+    closer: Callable[..., Followed] | None = None  # (lanes, λ, their coefficients and intercepts) once more, to more digits
 
 
 class Solved(NamedTuple):
@@ -227,11 +234,27 @@ def _solve(
         reduced = row_space(problem, squares, null)
         answers = _solve(reduced.problem, weights, reduced.null, None, lams, tol, interest._replace(max_nonzeros=None), ids)
         scales = np.ones((len(weights), design.X.shape[1]), design.X.dtype)
-        return answers._replace(coef=reduced.original(answers.coef), scales=scales, scaled=None)
+        once_more = answers.closer
+
+        def closer_in_rows(lanes: np.ndarray, at: np.ndarray, coef: np.ndarray, intercept: np.ndarray) -> Followed:
+            assert once_more is not None
+            again = once_more(lanes, at, reduced.of(coef), intercept)
+            return Followed(reduced.original(again.coef), again.intercept, None)
+
+        return answers._replace(
+            coef=reduced.original(answers.coef), scales=scales, scaled=None, closer=None if once_more is None else closer_in_rows
+        )
     smooth = _likelihood.strengths(setup, design, penalty)
     if smooth is not None and (interest.max_nonzeros is None or setup.outputs is None):
         told = interest.teller(len(weights), len(lams), apart=setup.outputs is not None)
-        return Answers(*_likelihood.fit(setup, design, weights, smooth, lams, null, tol, told), "batch")
+        found = _likelihood.fit(setup, design, weights, smooth, lams, null, tol, told)
+
+        def closer(lanes: np.ndarray, at: np.ndarray, coef: np.ndarray, intercept: np.ndarray) -> Followed:
+            told, before = Interest().teller(1, 1), (coef, intercept)
+            again = _likelihood.fit(setup, design, weights[lanes], smooth, lams[at], null, tol, told, before)
+            return Followed(*again[:2], None)
+
+        return Answers(*found, "batch", closer=closer)
     scales = np.stack([np.asarray(scale_of(setup, design, jnp.asarray(v))) for v in weights])
     found = _newton(problem, weights, null, lams, tol, interest)
     return Answers(found.coef, found.intercept, scales, "newton", scaled=found.scaled)

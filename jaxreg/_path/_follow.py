@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from .._penalties import L2
 from ._certificate import Null, facts
@@ -22,7 +24,7 @@ class Followed(NamedTuple):
 
     coef: np.ndarray
     intercept: np.ndarray
-    scaled: np.ndarray  # the coefficients of scaled columns
+    scaled: np.ndarray | None  # the coefficients of scaled columns, where the method knows them to the last bit
 
 
 def follow(problem: Problem, lanes: Lane, null: Null, lams: Any, tol: float, told: Callable[[int, int, np.ndarray], bool]) -> Followed:
@@ -66,21 +68,34 @@ class RowSpace(NamedTuple):
     problem: Problem
     null: Null
     back: np.ndarray  # (p, n): w is back·u
+    a: np.ndarray  # (p,)
+
+    def of(self, coef: np.ndarray) -> np.ndarray:
+        """u of w, at axis 2."""
+        return np.moveaxis(np.tensordot(coef, self.a[:, None] * self.back, axes=(2, 0)), -1, 2)
 
     def original(self, coef: np.ndarray) -> np.ndarray:
-        return np.einsum("pn,kln...->klp...", self.back, coef)
+        """w of u, at axis 2."""
+        return np.moveaxis(np.tensordot(coef, self.back, axes=(2, 1)), -1, 2)
 
 
 def row_space(problem: Problem, a: Any, null: Null) -> RowSpace:
     design, setup = problem.design, problem.setup
-    root = jnp.sqrt(a)
-    Q, R = jnp.linalg.qr((design.X / root).T)
-    n = Q.shape[1]
+    rows, back, slope = _orthonormal(design.X, a, null.slope)
+    n = len(rows)
     reduced = problem._replace(
-        setup=setup._replace(bucket=n), design=design._replace(X=R.T, free=jnp.zeros(n, bool)), penalty=L2(1.0), free=np.zeros(n, bool)
+        setup=setup._replace(bucket=n), design=design._replace(X=rows, free=jnp.zeros(n, bool)), penalty=L2(1.0), free=np.zeros(n, bool)
     )
+    return RowSpace(reduced, null._replace(slope=slope), np.asarray(back), np.asarray(a))
+
+
+@jax.jit
+def _orthonormal(X: Float[Array, "n p"], a: Float[Array, "p"], slope: Array) -> tuple[Float[Array, "n n"], Float[Array, "p n"], Array]:
+    """(the rows in n numbers each, what takes those back to p, the gradient in them)."""
+    root = jnp.sqrt(a)
+    Q, R = jnp.linalg.qr((X / root).T)
     back = Q / root[:, None]
-    return RowSpace(reduced, null._replace(slope=back.T @ null.slope), np.asarray(back))
+    return R.T, back, back.T @ slope
 
 
 def _stepping_stones(lams: np.ndarray, largest: float) -> tuple[np.ndarray, np.ndarray]:

@@ -5,8 +5,8 @@ For neighbouring λ the curvatures of the observations differ little. With c̄ t
     U ← argmin  ½⟨U − Uₜ, H(U − Uₜ)⟩ + ⟨gₜ, U⟩ + penalty(U),      H = Σᵢ c̄ᵢxᵢxᵢᵀ,
 
 one proximal Newton step (Lee, Sun and Saunders, Proximal Newton-type methods for minimizing composite functions, 2014, algorithm 1) with
-an H that is made once for all and again where the steps gain too little. A step then costs two products with the working set's columns
-for all λ together, where Newton's own would cost a Hessian for each λ.
+an H that is made once for all and again where that saves steps. A step then costs two products with the working set's columns for all λ
+together, where Newton's own would cost a Hessian for each λ.
 """
 
 from __future__ import annotations
@@ -28,18 +28,20 @@ from ._certificate import Null
 from ._columns import Rows, Sparse, SparseRows, combined, gram, products, squares, take
 from ._elastic import Strengths, of_penalty, unscaled
 from ._engine import Design, Setup, scale_of, scales
+from ._together import Aim, goals
 
+_SMALL = 256  # coefficients that are a set from the start
 _STEPS = 60
 _STALLED = 3  # steps without progress that end it: rounding rules
 _ENOUGH = 10.0  # times the goal: what rounding leaves is not worth a Hessian for each λ
-_SLOW = 0.2  # of the residual left by a step: above, H is made anew,
-_MOVED = 0.05  # if the curvatures have moved by this share since
+_FEW_STEPS = 2  # are taken with the Hessians at hand, even if they gain little
+_MOVED = 0.05  # share by which the curvatures have moved since a Hessian was made, before it is made anew
 
 
 class Columns(NamedTuple):
     """Centred and scaled columns as contiguous rows, the intercept's ones among them, and the problem in their coefficients."""
 
-    rows: Rows  # (size, n)
+    rows: Any  # (size, n), an array or SparseRows
     y: Float[Array, "n"]
     offset: Float[Array, "n"]
     weights: Float[Array, "n"]
@@ -47,7 +49,6 @@ class Columns(NamedTuple):
     b: Float[Array, "size"]
     low: Float[Array, "size"]
     up: Float[Array, "size"]
-    unit: Float[Array, ""]  # a residual that is far from 0
 
 
 def strengths(setup: Setup, design: Design, penalty: Penalty) -> Strengths | None:
@@ -70,14 +71,16 @@ def fit(
     null: Null,
     tol: float,
     step: Callable[[int, int, np.ndarray], bool],
+    before: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(coefficients, intercepts, scales) of each lane (row of weights) at every λ (decreasing), as ``_lasso.fit`` takes them.
 
     Args:
       null: where paths start, and whose gradient residuals within ``tol`` are measured by.
+      before: the lanes' coefficients and intercepts that missed ``tol`` for all that was expected: from there on to the finest residuals.
     """
     dtype = design.X.dtype
-    goal = jnp.asarray(max(1e-3 * tol, 8 * float(jnp.finfo(dtype).eps)), dtype)
+    finest = np.asarray(max(1e-3 * tol, 8 * float(jnp.finfo(dtype).eps)), dtype)
     frame = _scales(setup._replace(standardize=True), design.X, jnp.asarray(weights[0]), design.free)
     rows = _rows(setup, design, *frame)
     own = [scale_of(setup, design, jnp.asarray(v)) for v in weights]
@@ -86,16 +89,22 @@ def fit(
         answers = []
         for target, (one, of_one, strength, tilt) in enumerate(_by_target(setup, design, penalty, null.slope)):
             size = jnp.linalg.norm(tilt * own[0] / frame[1])
-            columns = _columns(one, of_one, strength, rows, frame, own[lane], jnp.asarray(v), jnp.where(size > 0, size, 1))
-            near = None if not lane else _units(one, frame, *(x[..., target] for x in _apart(setup, *found[0])))
+            size = jnp.where(size > 0, size, 1)
+            columns = _columns(one, of_one, strength, frame, own[lane], jnp.asarray(v))._replace(rows=rows)
+            similar = (found[0] if lane else None) if before is None else (before[0][lane], before[1][lane])
+            near = None if similar is None else _units(one, frame, *(x[..., target] for x in _apart(setup, *similar)))
             smooth = design.lower is None and not (np.asarray(strength.a) > 0).any()
-            work = Likelihood(setup.loss, smooth, columns, goal)
-            free = np.flatnonzero(np.asarray(columns.a) == 0)
+            a, b = np.asarray(columns.a), np.asarray(columns.b)
+            least = np.min(b[(a > 0) | (b > 0)], initial=np.inf)
+            aim = Aim(tol if before is None else 0.0, null.unit / setup.columns, finest, least if np.isfinite(least) else 0.0, size)
+            aim = jax.tree.map(lambda x: jnp.asarray(x, dtype), aim)
+            work = Likelihood(setup.loss, smooth, columns, aim)
+            free = np.flatnonzero(a == 0) if work.size > _SMALL else np.arange(work.size)
             origin = np.zeros(work.size, dtype)
             origin[design.X.shape[1] :] = np.atleast_1d(null.level)[target]
             told = functools.partial(_told, step, lane, target, setup.columns, design.X.shape[1], len(lams))
             if smooth and isinstance(rows, SparseRows):
-                units = _conjugate.follow(setup.loss, columns, lams, tol, null.unit, told, near, origin)
+                units = _conjugate.follow(setup.loss, columns, lams, aim, told, near, origin)
             else:
                 units = _together.follow(work, free, lams, told, near, origin)
             answers.append([np.asarray(x) for x in _original(one, of_one, frame, jnp.asarray(units))])
@@ -158,9 +167,8 @@ def _rows(setup: Setup, design: Design, center: Array, scale: Array) -> Rows:
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))
-def _columns(
-    setup: Setup, design: Design, penalty: Strengths, rows: Rows, frame: tuple[Array, Array], own: Array, v: Array, unit: Array
-) -> Columns:
+def _columns(setup: Setup, design: Design, penalty: Strengths, frame: tuple[Array, Array], own: Array, v: Array) -> Columns:
+    """Without the rows, which a program would copy."""
     ratio, scale = (own if setup.standardize else 1.0) / frame[1], frame[1]
 
     def full(x: Array, fill: float) -> Array:
@@ -169,7 +177,7 @@ def _columns(
     low = jnp.full_like(scale, -jnp.inf) if design.lower is None else design.lower * scale
     up = jnp.full_like(scale, jnp.inf) if design.upper is None else design.upper * scale
     a, b = full(penalty.a * ratio, 0.0), full(penalty.b * ratio**2, 0.0)
-    return Columns(rows, design.y, design.offset, v, a, b, full(low, -jnp.inf), full(up, jnp.inf), unit)
+    return Columns(None, design.y, design.offset, v, a, b, full(low, -jnp.inf), full(up, jnp.inf))
 
 
 def _units(setup: Setup, frame: tuple[Array, Array], coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
@@ -206,7 +214,7 @@ class Likelihood(NamedTuple):
     loss: Loss
     smooth: bool  # whether nothing but squares is penalised, and nothing bounded
     columns: Columns
-    tol: Float[Array, ""]
+    aim: Aim
 
     @property
     def size(self) -> int:
@@ -214,11 +222,14 @@ class Likelihood(NamedTuple):
 
     def restrict(self, places: np.ndarray, before: Any) -> Members:
         del before
-        return _gathered(self.columns, take(self.columns.rows, places), jnp.asarray(places))
+        # Rows stay outside of the program, which would copy them, and where all are members they are those there are.
+        rows = self.columns.rows if np.array_equal(places, np.arange(self.size)) else take(self.columns.rows, places)
+        members = _gathered(self.columns._replace(rows=None), jnp.asarray(places))
+        return members._replace(columns=members.columns._replace(rows=rows))
 
     def solve(self, members: Members, lams: Array, start: Array, *, precise: bool) -> tuple[Array, Members]:
-        goal = self.tol if precise else jnp.maximum(_together.LOOSE, self.tol)
-        found, hessian, done = _shared(self.loss, self.smooth, members.columns, members.hessian, lams, start, goal)
+        loose = np.asarray(0.0 if precise else _together.LOOSE, lams.dtype)
+        found, hessian, goal, done = _shared(self.loss, self.smooth, members.columns, members.hessian, lams, start, self.aim, loose)
         if not done:
             found = _one_by_one(self.loss, self.smooth, members.columns, hessian, lams, found, goal)
         return found, members._replace(hessian=hessian)
@@ -228,13 +239,14 @@ class Likelihood(NamedTuple):
 
 
 @jax.jit
-def _gathered(columns: Columns, rows: Rows, places: Int[Array, "b"]) -> Members:
+def _gathered(columns: Columns, places: Int[Array, "b"]) -> Members:
     def at(x: Array, fill: float) -> Array:
         return jnp.where(places >= 0, x[places], fill)
 
     fills = {"a": 1.0, "b": 0.0, "low": -jnp.inf, "up": jnp.inf}
-    own = columns._replace(rows=rows, **{name: at(getattr(columns, name), fill) for name, fill in fills.items()})
-    return Members(places, own, Hessian(jnp.zeros((places.size, places.size), columns.a.dtype), jnp.zeros_like(columns.offset)))
+    own = columns._replace(**{name: at(getattr(columns, name), fill) for name, fill in fills.items()})
+    nothing = Hessian(jnp.zeros((places.size, places.size), columns.a.dtype), jnp.zeros_like(columns.offset))
+    return Members(places, own, nothing)
 
 
 def _slopes(loss: Loss, columns: Columns, eta: Float[Array, "k n"]) -> Float[Array, "k n"]:
@@ -250,22 +262,25 @@ def _excess(loss: Loss, everything: Columns, columns: Columns, found: Array, lam
 
 @functools.partial(jax.jit, static_argnames=("loss", "smooth"))
 def _shared(
-    loss: Loss, smooth: bool, columns: Columns, hessian: Hessian, lams: Float[Array, "k"], start: Array, tol: Array
-) -> tuple[Array, Hessian, Array]:
-    """Where steps with one Hessian for all λ lead, that Hessian, and whether they led far enough."""
-    found, reached, hessian = _minimised(loss, smooth, columns, hessian, lams, start, tol)
-    return found, hessian, jnp.all(reached <= _ENOUGH * tol * columns.unit)
+    loss: Loss, smooth: bool, columns: Columns, hessian: Hessian, lams: Float[Array, "k"], start: Array, aim: Aim, loose: Array
+) -> tuple[Array, Hessian, Array, Array]:
+    """Where steps with one Hessian for all λ lead, that Hessian, the residuals asked for, and whether they were met."""
+    goal = jnp.maximum(goals(aim, lams), loose * aim.unit)
+    found, reached, hessian = _minimised(loss, smooth, columns, hessian, lams, start, goal)
+    return found, hessian, goal, jnp.all(reached <= _ENOUGH * goal)
 
 
 @functools.partial(jax.jit, static_argnames=("loss", "smooth"))
-def _one_by_one(loss: Loss, smooth: bool, columns: Columns, hessian: Hessian, lams: Float[Array, "k"], start: Array, tol: Array) -> Array:
+def _one_by_one(
+    loss: Loss, smooth: bool, columns: Columns, hessian: Hessian, lams: Float[Array, "k"], start: Array, goal: Float[Array, "k"]
+) -> Array:
     """Newton steps with a Hessian for each λ, for those that need them."""
 
-    def one(args: tuple[Array, Array]) -> Array:
-        lam, u = args
-        return _minimised(loss, smooth, columns, hessian, lam[None], u[None], tol)[0][0]
+    def one(args: tuple[Array, Array, Array]) -> Array:
+        lam, u, goal = args
+        return _minimised(loss, smooth, columns, hessian, lam[None], u[None], goal[None])[0][0]
 
-    return jax.lax.map(one, (lams, start))
+    return jax.lax.map(one, (lams, start, goal))
 
 
 class _Carry(NamedTuple):
@@ -276,19 +291,26 @@ class _Carry(NamedTuple):
     best: Float[Array, "k"]  # of all residuals, and where it was
     champion: Float[Array, "k b"]
     stalled: Int[Array, "k"]
-    slow: Array  # whether the last step gained little
+    steps: Float[Array, "k"]  # that would be left if each gained what the last one did
     hessian: Hessian
     count: Array
 
 
 def _minimised(
-    loss: Loss, smooth: bool, columns: Columns, hessian: Hessian, lams: Float[Array, "k"], start: Float[Array, "k b"], tol: Array
+    loss: Loss,
+    smooth: bool,
+    columns: Columns,
+    hessian: Hessian,
+    lams: Float[Array, "k"],
+    start: Float[Array, "k b"],
+    goal: Float[Array, "k"],
 ) -> tuple[Float[Array, "k b"], Float[Array, "k"], Hessian]:
-    """The best points met on the way to a stationarity residual of ``tol·unit``, their residuals, and the last Hessian."""
-    Z, y, offset, v, a, b, low, up, unit = columns
+    """The best points met on the way to stationarity residuals of ``goal``, their residuals, and the last Hessian."""
+    Z, y, offset, v, a, b, low, up = columns
     soft, bend = lams[:, None] * a, lams[:, None] * b
     eps = jnp.finfo(lams.dtype).eps
-    goal = tol * unit
+    # More steps than a new Hessian is worth: it costs b products with X, a step a few for each λ.
+    few = _FEW_STEPS + a.size / 64
 
     def value(U: Array, eta: Array) -> Array:
         return jax.vmap(lambda eta: loss(eta, y, v))(eta) + jnp.sum(penalty(U), axis=1)
@@ -305,9 +327,9 @@ def _minimised(
     def off(U: Array, g: Array) -> Array:
         return residual(U, g + bend * U, soft, low, up)
 
-    def target(carry: _Carry, H: Array, curvatures: Array) -> Array:
+    def target(carry: _Carry, curvatures: Array) -> Array:
         """The model's minimisers, in units that give H a unit diagonal, with H scaled to each λ's own curvature in total."""
-        diagonal = jnp.diagonal(H)
+        H, diagonal = carry.hessian.matrix, jnp.diagonal(carry.hessian.matrix)
         d = jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1))
         total = jnp.sum(carry.hessian.curvature)
         own = jnp.maximum(jnp.sum(curvatures, axis=1) / jnp.where(total > 0, total, 1), eps)
@@ -320,19 +342,19 @@ def _minimised(
 
     def body(carry: _Carry) -> _Carry:
         curvatures = jax.vmap(lambda eta: loss.curvature(eta, y, v))(carry.eta)
-        mean = jnp.mean(curvatures, axis=0)
-        old = carry.hessian.curvature
-        moved = jnp.sum(jnp.abs(mean - old)) > _MOVED * jnp.sum(old)
-        made = jax.lax.cond(carry.slow & moved, lambda c: Hessian(gram(Z, c), c), lambda _: carry.hessian, mean)
-        carry = carry._replace(hessian=made)
+        mean, old = jnp.mean(curvatures, axis=0), carry.hessian
+        moved = jnp.sum(jnp.abs(mean - old.curvature)) > _MOVED * jnp.sum(old.curvature)
+        anew = jnp.any(carry.steps > few) & moved
+        carry = carry._replace(hessian=jax.lax.cond(anew, lambda c: Hessian(gram(Z, c), c), lambda _: old, mean))
         U, eta, g = carry.U, carry.eta, carry.slope
-        to = target(carry, made.matrix, curvatures)
+        to = target(carry, curvatures)
         eta_to, promise = predictors(to), jnp.sum(g * (to - U) + penalty(to) - penalty(U), axis=1)
         t = _together.step_lengths(lambda t: value(U + t * (to - U), eta + t * (eta_to - eta)), value(U, eta), promise)
         whole = t == 1  # there the target's exact zeros survive
         U, eta = jnp.where(whole, to, U + t * (to - U)), jnp.where(whole, eta_to, eta + t * (eta_to - eta))
         g = gradient(eta)
         now = off(U, g)
+        gain, left = jnp.log(carry.reached / now), jnp.log(now / goal)
         return _Carry(
             U,
             eta,
@@ -341,8 +363,8 @@ def _minimised(
             jnp.minimum(now, carry.best),
             jnp.where((now < carry.best)[:, None], U, carry.champion),
             jnp.where(now < 0.7 * carry.best, 0, carry.stalled + 1),
-            jnp.any((now > _SLOW * carry.reached) & (now > goal)),
-            made,
+            jnp.where(left > 0, jnp.where(gain > 0, left / gain, jnp.inf), 0),
+            carry.hessian,
             carry.count + 1,
         )
 
@@ -353,6 +375,6 @@ def _minimised(
     g = gradient(eta)
     first = off(start, g)
     none = jnp.zeros((), int)
-    carry = _Carry(start, eta, g, first, first, start, jnp.zeros(lams.shape, int), jnp.ones((), bool), hessian, none)
+    carry = _Carry(start, eta, g, first, first, start, jnp.zeros(lams.shape, int), jnp.full_like(lams, jnp.inf), hessian, none)
     carry = jax.lax.while_loop(unfinished, body, carry)
     return carry.champion, carry.best, carry.hessian

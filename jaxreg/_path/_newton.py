@@ -104,7 +104,7 @@ def minimise_quadratic(H: Array, h: Vector, penalised: Penalised, z: Vector, tol
     def gradient_step(y: Vector) -> Vector:
         return penalised.prox(y - steps * (H @ y - h), steps)
 
-    def burst(z: Vector) -> Vector:
+    def burst(z: Vector, count: Any) -> Vector:
         def accelerated(_: Any, carry: tuple[Vector, Vector, Any]) -> tuple[Vector, Vector, Any]:
             z, y, t = carry
             new = gradient_step(y)
@@ -113,7 +113,7 @@ def minimise_quadratic(H: Array, h: Vector, penalised: Penalised, z: Vector, tol
             t_next = (1 + jnp.sqrt(1 + 4 * t**2)) / 2
             return new, jnp.where(uphill, new, new + (t - 1) / t_next * (new - z)), t_next
 
-        return jax.lax.fori_loop(0, _BURST, accelerated, (z, z, jnp.ones((), z.dtype)))[0]
+        return jax.lax.fori_loop(0, count, accelerated, (z, z, jnp.ones((), z.dtype)))[0]
 
     def newton(z: Vector) -> Vector:
         free = penalised.support(z)
@@ -141,8 +141,9 @@ def minimise_quadratic(H: Array, h: Vector, penalised: Penalised, z: Vector, tol
         fitting = jnp.searchsorted(jnp.array(sizes), jnp.sum(free))
         return jax.lax.switch(fitting, [solve(size) for size in sizes])
 
-    def improve(z: Vector) -> Vector:
-        start = z if penalised.penalty.smooth else burst(z)
+    def improve(z: Vector, stalled: Any) -> Vector:
+        # Where the support is hard to find, longer bursts are what finds it.
+        start = z if penalised.penalty.smooth else burst(z, _BURST << stalled)
         move = newton(start)
         full = start + move
         if penalised.penalty.smooth:
@@ -172,7 +173,7 @@ def minimise_quadratic(H: Array, h: Vector, penalised: Penalised, z: Vector, tol
 
     def body(carry: tuple[Vector, Vector, Any, Any, Any, Any]) -> tuple[Vector, Vector, Any, Any, Any, Any]:
         z, champion, best, lowest, stalled, count = carry
-        z = improve(z)
+        z = improve(z, stalled)
         reached, value = residual(z), objective(z)
         better = reached < best
         # Progress is a smaller residual or, far from the solution, a lower objective; without either, rounding rules.

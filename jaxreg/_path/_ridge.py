@@ -46,12 +46,18 @@ def strengths(penalty: Any, shape: tuple[int, ...], dtype: Any) -> Array | None:
     terms = penalty.terms()
     if not terms or any(t.role != "quadratic" or t.reference() is not None for t in terms):
         return None
-    half = penalty.curvature(jnp.zeros(shape, dtype)) / 2
-    if half.ndim == 2:
-        if not bool(jnp.all(half == half[:, :1])):
+    half = _halves(penalty, np.zeros(shape, dtype))
+    of_feature = np.asarray(half)
+    if of_feature.ndim == 2:
+        if not (of_feature == of_feature[:, :1]).all():
             return None
-        half = half[:, 0]
-    return half if bool(jnp.all(half > 0)) else None
+        half, of_feature = half[:, 0], of_feature[:, 0]
+    return half if (of_feature > 0).all() else None
+
+
+@jax.jit
+def _halves(penalty: Any, zero: Array) -> Array:
+    return penalty.curvature(zero) / 2
 
 
 def fit(

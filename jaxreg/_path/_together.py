@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -116,6 +116,26 @@ def step_lengths(at: Callable[[Array], Array], before: Float[Array, "k"], promis
 
     first = (jnp.full_like(before, 2.0), jnp.ones(before.shape, bool))  # the first step tried is a whole one
     return jax.lax.while_loop(lambda tried: jnp.any(tried[1]), shorten, first)[0][:, None]
+
+
+class Aim(NamedTuple):
+    """How near to stationary answers are to be, in a problem's own units."""
+
+    tol: Any  # of the gap, in units of ``null_loss``
+    null_loss: Any
+    finest: Any  # of the residual ``unit``: no answer has to be nearer
+    least: Any  # the smallest curvature of a penalised coefficient's penalty, at λ = 1
+    unit: Any  # a residual that is far from 0
+
+
+def goals(aim: Aim, lams: Float[Array, "k"]) -> Float[Array, "k"]:
+    """Residuals of a gap well below ``tol``: it is Σr²/(2λb) at most where every penalty has a curvature b, else of r's order.
+
+    By a factor of a thousand: coefficients are as far off as the root of a gap.
+    """
+    quadratic = jnp.sqrt(2e-3 * aim.tol * aim.null_loss * lams * aim.least)
+    enough = jnp.where(aim.least > 0, quadratic, 0.01 * aim.tol * aim.unit)
+    return jnp.clip(enough, aim.finest * aim.unit, jnp.maximum(0.1 * jnp.sqrt(aim.tol), aim.finest) * aim.unit)
 
 
 def reported(coef: np.ndarray, told: Callable[[int, np.ndarray], bool]) -> int:
