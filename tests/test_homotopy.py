@@ -361,6 +361,18 @@ def test_one_program_answers_as_the_general_way_does(monkeypatch, penalty, name)
         np.testing.assert_array_equal(found.path.knots.features, other.path.knots.features)
 
 
+def test_a_path_that_stops_early_has_the_knots_so_far():
+    X, y = made(60, 7)
+    whole = jaxreg.path(X, y, jaxreg.L1(), lams=40)
+    fit = jaxreg.path(X, y, jaxreg.L1(), lams=40, max_nonzeros=2)
+    assert 0 < len(fit.lams) < 40
+    kept = whole.knots.lams > fit.lams[-1]
+    assert kept.any()
+    assert not kept.all()
+    np.testing.assert_array_equal(fit.knots.lams, whole.knots.lams[kept])
+    np.testing.assert_allclose(fit.knots.coef_at(fit.lams[-1], 7)[0], whole.coef[len(fit.lams) - 1], rtol=1e-12)
+
+
 def test_a_path_of_more_events_than_there_is_room_for_takes_the_general_way(monkeypatch):
     X, y = made(60, 7)
     right = jaxreg.path(X, y, jaxreg.L1(), lams=20)

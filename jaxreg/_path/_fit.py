@@ -171,7 +171,7 @@ def _in_one_program(
     done = min(_together.reported(coef, functools.partial(told, lane)) for lane, coef in enumerate(found.coef))
     coef, intercept, *certificate = (x[:, :done] for x in (found.coef, found.intercept, *found.certificate))
     paths = found.paths
-    knots = None if paths is None else _lasso.first_knots(paths, found.lams[:done])
+    knots = None if paths is None else _lasso.first_knots(paths, found.lams[-1], found.lams[done - 1])
     method = "batch" if paths is None else "homotopy"
     return Solved(found.null, found.lams, Answers(coef, intercept, found.scales, method, knots=knots), Certificate(*certificate))
 

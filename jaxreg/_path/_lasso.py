@@ -140,11 +140,12 @@ def several(
     return Several(*found, events)
 
 
-def first_knots(found: Several, lams: np.ndarray) -> Knots:
-    """Of the first of several lanes, whose path is whole; λ in the objective's units."""
+def first_knots(found: Several, last: Any, end: Any) -> Knots:
+    """Of the first of several lanes, whose path is whole down to the ``last`` λ, as far as ``end``; λ in the objective's units."""
     unit = jax.tree.map(lambda x: np.asarray(x)[0], found.unit)
-    segments = segments_of(found.events, np.asarray(found.coef)[0, -1] * unit.size, lams[-1] / unit.kappa)
-    return _as_knots(_to_original(unit, segments, np.arange(unit.size.size), lams[-1]), np.arange(unit.size.size))
+    columns = np.arange(unit.size.size)
+    segments = segments_of(found.events, np.asarray(found.coef)[0, -1] * unit.size, last / unit.kappa)
+    return _as_knots(_to_original(unit, segments, columns, end), columns)
 
 
 _start = jax.jit(start)
