@@ -59,8 +59,8 @@ def _minimised(loss: Loss, columns: Any, lams: Float[Array, "k"], start: Float[A
     def value(U: Array, eta: Array) -> Array:
         return jax.vmap(lambda eta: loss(eta, y, v))(eta) + jnp.sum(bend * U**2, axis=1) / 2
 
-    def newton(g: Array, eta: Array, aim: Array) -> tuple[Array, Array]:
-        """(step, its change of η), to a residual of ``aim`` or as near as rounding lets it."""
+    def newton(g: Array, eta: Array, wanted: Array) -> tuple[Array, Array]:
+        """(step, its change of η), to a residual of ``wanted`` or as near as rounding lets it."""
         c = jax.vmap(lambda eta: loss.curvature(eta, y, v))(eta)
         diagonal = rows.squares(c) + bend
         inverse = 1 / jnp.where(diagonal > 0, diagonal, 1)
@@ -75,12 +75,12 @@ def _minimised(loss: Loss, columns: Any, lams: Float[Array, "k"], start: Float[A
             D, E, R = D + length * P, E + length * PX, R - length * H
             following = jnp.where(going, jnp.sum(R * inverse * R, axis=1), rho)
             P = inverse * R + (following / jnp.where(rho > 0, rho, 1))[:, None] * P
-            return D, E, R, P, following, going & (jnp.linalg.norm(R, axis=1) > aim), count + 1
+            return D, E, R, P, following, going & (jnp.linalg.norm(R, axis=1) > wanted), count + 1
 
         def unfinished(carry: tuple[Array, ...]) -> Array:
             return jnp.any(carry[5]) & (carry[6] < _CONJUGATE)
 
-        going, none = jnp.linalg.norm(g, axis=1) > aim, jnp.zeros((), int)
+        going, none = jnp.linalg.norm(g, axis=1) > wanted, jnp.zeros((), int)
         first = (jnp.zeros_like(g), jnp.zeros_like(eta), -g, -inverse * g, jnp.sum(g * inverse * g, axis=1), going, none)
         D, E, *_ = jax.lax.while_loop(unfinished, step, first)
         return D, E
@@ -89,9 +89,9 @@ def _minimised(loss: Loss, columns: Any, lams: Float[Array, "k"], start: Float[A
         U, eta, g, champion, best, stalled, count = carry
         reached = jnp.linalg.norm(g, axis=1)
         # Quadratic models that are no truth need not be solved better than they are true; nothing more where it is good enough.
-        share = 0.0 if isinstance(loss, SquaredError) else jnp.minimum(0.1, jnp.sqrt(reached / columns.unit))
-        aim = jnp.where(best <= goal, jnp.inf, jnp.maximum(0.3 * goal, share * reached))
-        D, E = newton(g, eta, aim)
+        share = 0.0 if isinstance(loss, SquaredError) else jnp.minimum(0.1, jnp.sqrt(reached / aim.unit))
+        wanted = jnp.where(best <= goal, jnp.inf, jnp.maximum(0.3 * goal, share * reached))
+        D, E = newton(g, eta, wanted)
         U = U + step_lengths(lambda t: value(U + t * D, eta + t * E), value(U, eta), jnp.sum(g * D, axis=1)) * D
         eta = rows.combined(U) + columns.offset  # not added up: rounding would be, too
         g = gradient(U, eta)
