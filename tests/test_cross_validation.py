@@ -86,6 +86,50 @@ def test_folds_come_from_the_key_and_are_balanced():
     assert [np.bincount(labels[ids == k]).tolist() for k in range(5)] == [[12, 4]] * 5
 
 
+UNKNOWN = {  # where a fold's minimiser is one of many: (rows, columns, penalty, loss)
+    "few columns": (20, 40, jaxreg.ElasticNet(l1_ratio=0.5), losses.SquaredError()),
+    "many columns": (30, 200, jaxreg.ElasticNet(l1_ratio=0.5), losses.SquaredError()),
+    "likelihood": (20, 40, jaxreg.ElasticNet(l1_ratio=0.5), losses.Gamma()),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [*list(UNKNOWN)[:1], *(pytest.param(name, marks=pytest.mark.slow) for name in list(UNKNOWN)[1:])])
+def test_folds_know_nothing_of_rows_held_out(name):
+    """Of noise: whoever predicts rows well has seen them. The minimiser at λ = 0 is not unique, and that of all rows is one of a fold's."""
+    n, p, penalty, loss = UNKNOWN[name]
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(n, p)), rng.normal(size=n)
+    y = np.exp(y) if isinstance(loss, losses.Gamma) else y
+    lams = [1, 0.1, 1e-3, 1e-6, 1e-9, 0.0]
+    cv = jaxreg.cross_validate(X, y, penalty, loss=loss, folds=np.arange(n) % 5, lams=lams, scoring="loss")
+    assert (cv.mean > 0.3 * cv.mean[0]).all()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("penalty", "loss", "factor"),
+    [
+        (jaxreg.ElasticNet(l1_ratio=0.5), losses.SquaredError(), None),
+        (jaxreg.L1(), losses.Poisson(), [1.0, 1.0, 0.0]),
+        (jaxreg.L2(), losses.Poisson(), None),
+        pytest.param(jaxreg.L1(), losses.Poisson(), None, marks=pytest.mark.slow),
+    ],
+    ids=["elastic net", "unpenalised", "ridge", "likelihood"],
+)
+def test_a_column_that_is_constant_without_a_fold_says_nothing_there(penalty, loss, factor):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3))
+    X[:, 2] = 0
+    X[7, 2] = 3.0
+    y = rng.poisson(np.exp(X[:, 0])).astype(float)
+    y[7] = 1
+    cv = jaxreg.cross_validate(X, y, penalty, loss=loss, folds=np.arange(60) // 6, lams=[2, 1.0, 0.1, 0.0], penalty_factor=factor)
+    np.testing.assert_array_equal(cv.fold_coef[1][:, 2], 0)
+    assert cv.fold_converged[1].all()
+    assert np.isfinite(cv.fold_errors).all()
+
+
 @pytest.mark.slow
 def test_classes_are_stratified_and_scored_by_log_loss():
     X, y = load_wine(return_X_y=True)

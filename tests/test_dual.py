@@ -149,14 +149,21 @@ def test_float32_stays_and_says_what_it_reached(used):
 
 
 def test_without_curvature_another_method_serves(used):
-    """A column under L1 alone, or nearly, has no dual that is smooth to rounding; λ = 0 has none."""
+    """A column under L1 alone, or nearly, has no dual that is smooth to rounding."""
     X, y = made(20, 150)
     for penalty in (jaxreg.L1() + jaxreg.L2(np.r_[0.0, np.ones(149)]), jaxreg.L1() + jaxreg.L2(1e-9)):
         fit = jaxreg.path(X, y, penalty, loss=HALF, lams=np.geomspace(1, 0.1, 8))
         assert fit.converged.all()
-    fit = jaxreg.path(X, y, ElasticNet(), loss=HALF, lams=[0.5, 0.1, 0.0])
-    assert fit.converged.all()
     assert not used
+
+
+def test_zero_is_gone_on_to_from_the_last_lambda(used):
+    """λ = 0 has no dual, and of its many minimisers the answer is the path's limit."""
+    X, y = made(20, 150)
+    fit = jaxreg.path(X, y, ElasticNet(), loss=HALF, lams=[0.5, 0.1, 1e-9, 0.0])
+    assert used
+    assert fit.converged.all()
+    np.testing.assert_allclose(fit.coef[3], fit.coef[2], atol=1e-7 * np.abs(fit.coef[2]).max())
 
 
 @pytest.mark.slow

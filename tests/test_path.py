@@ -103,7 +103,7 @@ def test_lasso_and_elastic_net_equal_scikit_learn(n, p, intercept, l1_ratio):
 def test_logistic_equals_scikit_learn():
     X, y = load_breast_cancer(return_X_y=True)
     X = (X - X.mean(0)) / X.std(0)
-    fit = jaxreg.path(X, y, jaxreg.L2(), loss=losses.Logistic(), lams=[100.0, 1.0])
+    fit = jaxreg.path(X, y, jaxreg.L2(), loss=losses.Logistic(), lams=[100.0, 1.0], tol=1e-13)
     for i in (0, 1):
         peer = LogisticRegression(C=1 / (2 * fit.lams[i]), solver="newton-cholesky", tol=1e-12).fit(X, y)
         np.testing.assert_allclose(fit.coef[i], peer.coef_[0], atol=1e-8)
@@ -315,7 +315,7 @@ def keyboard():
 
 
 INTERRUPTED = [
-    (jaxreg.L1(), losses.SquaredError(), 200),
+    (jaxreg.L1(), losses.SquaredError(), 1100),
     pytest.param(jaxreg.ElasticNet(), losses.SquaredError(), 400, marks=pytest.mark.slow),
     pytest.param(jaxreg.L1(), losses.Huber(), 7, marks=pytest.mark.slow),
 ]
@@ -340,6 +340,39 @@ def test_an_interrupted_path_keeps_what_is_done(keyboard, penalty, loss, p):
     whole = jaxreg.path(X, y, penalty, loss=loss, lams=30)
     assert not whole.interrupted
     np.testing.assert_allclose(cut.coef, whole.coef[: len(cut.lams)], atol=1e-8)
+
+
+def test_an_interrupt_throws_nothing_away_that_is_done(keyboard):
+    X, y = made(60, 7)
+    with pytest.warns(ConvergenceWarning, match="Ctrl-C came when every λ was at hand"):
+        fit = jaxreg.path(X, y, jaxreg.L1(), lams=30, progress=lambda *_: signal.raise_signal(signal.SIGINT) if _[0] == 8 else None)
+    assert not fit.interrupted
+    assert len(fit.lams) == 30
+
+
+def test_a_warning_says_what_was_missed():
+    """The gap may be within tol where the residual is not: columns whose mean is a million times their spread."""
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(60, 5)) + 1e6
+    with pytest.warns(ConvergenceWarning, match=r"worst gap \d.*, residual \d"):
+        fit = jaxreg.path(Z, Z[:, 0] - 1e6 + rng.normal(size=60), jaxreg.L1())
+    assert not fit.converged.all()
+
+
+@pytest.mark.parametrize("loss", [losses.SquaredError(), losses.Poisson()], ids=repr)
+def test_a_boolean_target_is_numbers(loss):
+    X, y = made(60, 7)
+    options = {"loss": loss, "lams": [5.0, 1.0]}
+    np.testing.assert_array_equal(
+        jaxreg.path(X, y > 0, jaxreg.L1(), **options).coef, jaxreg.path(X, 1 * (y > 0), jaxreg.L1(), **options).coef
+    )
+
+
+def test_without_an_intercept_a_constant_target_is_explained():
+    X, _ = made(60, 7)
+    fit = jaxreg.path(X + 1, np.ones(60), jaxreg.L1(), intercept=False)
+    assert fit.converged.all()
+    assert fit.deviance_ratio[-1] > 0.5
 
 
 @pytest.mark.slow

@@ -67,7 +67,7 @@ def cross_validate(
       rule: ``"min"`` chooses the smallest mean error, ``"1se"`` the largest λ within one standard error of it.
       scoring: the error of a held-out row: "loss", the pointwise loss less the smallest that any prediction has; "deviance";
         "squared_error" (Brier score for classes), "absolute_error" or "misclassification".
-      progress: called with (done, total) chunks of λ.
+      progress: called with (done, total): λ, as a mean over the fits of all rows and of each fold. Ctrl-C keeps nothing here.
       X, y, penalty, loss, lams, intercept, standardize, sample_weight, offset, penalty_factor, lower, upper, tol: as in
         :func:`jaxreg.path`.
 

@@ -20,6 +20,7 @@ from ._engine import Design, Setup
 from ._moments import Moments, Units
 from ._working_set import Columns
 
+_FIRM = 1e-8  # curvature that a penalty adds to columns of norm one, from which on a minimiser is told from others
 _SOME = 1024  # features of which all λ are one program where the rows are more; without that, FEW
 
 
@@ -80,17 +81,27 @@ def fit(
             problem = _problem(setup, design, penalty, unit, _columns.products(columns.rows, columns.target[None])[0])
         else:
             unit, problem = _from_moments(setup, design, moments, lane, penalty)
-        size = np.asarray(unit.size)
-        near = found[0][0] * size if lane else None
         own = lams / np.asarray(unit.kappa)
-        if columns is not None and _dual.serves(columns, problem, own):
-            units = _dual.follow(columns, problem, own, told, near)
+        near = _start(problem, unit, own, found[0][0]) if lane and bool(_firm(problem, unit, own).all()) else None
+        near = None if near is None else np.asarray(near)
+        work: Any = FromGram(problem) if columns is None else FromColumns(columns, problem)
+        bent = int((own > 0).sum())  # λ, decreasing, of which the dual knows
+        if columns is not None and bent and _dual.serves(columns, problem, own[:bent]):
+            units = _dual.follow(columns, problem, own[:bent], told, near)
+            if len(units) == bent < len(own) and np.isfinite(units[-1]).all():
+                later = functools.partial(_later, told, bent)
+                rest = _together.follow(work, np.flatnonzero(units[-1]), own[bent:], later, origin=units[-1])
+                units = np.concatenate([units, rest])
         else:
-            work: Any = FromGram(problem) if columns is None else FromColumns(columns, problem)
             free = np.flatnonzero((np.asarray(penalty.a) == 0) & ~np.asarray(unit.silent))
             units = _together.follow(work, free, own, told, near)
         found.append(tuple(np.asarray(x) for x in _original(setup, design, unit, jnp.asarray(units))))
     return tuple(np.stack(column) for column in zip(*found, strict=True))  # pyright: ignore[reportReturnType]
+
+
+def _later(told: Callable[[int, np.ndarray], bool], before: int, done: int, coef: np.ndarray) -> bool:
+    """``told`` of λ that follow others."""
+    return told(before + done, coef)
 
 
 def at_once(n: int, p: int) -> bool:
@@ -125,7 +136,8 @@ def several(setup: Setup, design: Design, moments: Moments, penalty: Strengths, 
 
     def one(before: Array, lane: Array) -> tuple[Array, tuple[Array, Array, Array]]:
         unit, problem = _from_moments(setup, design, moments, lane, penalty)
-        found = solve(problem, lams / unit.kappa, before * unit.size, _rounding(problem))
+        own = lams / unit.kappa
+        found = solve(problem, own, _start(problem, unit, own, before), _rounding(problem))
         answers = _original(setup, design, unit, found)
         return answers[0], answers
 
@@ -136,6 +148,18 @@ def several(setup: Setup, design: Design, moments: Moments, penalty: Strengths, 
         return jax.tree.map(lambda x: x[None], first)
     rest = jax.lax.scan(one, first[0], jnp.arange(1, count))[1]
     return jax.tree.map(lambda x, others: jnp.concatenate([x[None], others]), first, rest)
+
+
+@jax.jit
+def _start(problem: Quadratic, unit: Units, lams: Float[Array, "L"], coef: Float[Array, "L p"]) -> Float[Array, "L p"]:
+    """Another lane's answers to start from, where there is one minimiser: of many, a fold's would be one that knows the held-out rows."""
+    return jnp.where(_firm(problem, unit, lams)[:, None] & ~unit.silent, coef * unit.size, 0)
+
+
+@jax.jit
+def _firm(problem: Quadratic, unit: Units, lams: Float[Array, "L"]) -> Bool[Array, "L"]:
+    """Whether the penalty alone leaves one minimiser, and tells it from others by more than rounding does."""
+    return lams * jnp.min(jnp.where(unit.silent, jnp.inf, problem.b)) > _FIRM
 
 
 def _rounding(problem: Quadratic) -> Array:

@@ -46,8 +46,8 @@ def fit_lanes(
     weights: Any,
     grid: Any,
     tol: float | None,
-    progress: Progress,
-    max_nonzeros: int | None = None,
+    progress: Any,
+    max_nonzeros: Any = None,
     ids: np.ndarray | None = None,
     stop: Stop = never,
 ) -> Fits:
@@ -61,15 +61,13 @@ def fit_lanes(
     weights = np.asarray(weights, dtype)
     if tol is not None and not (is_number(tol) and np.ndim(tol) == 0 and np.isfinite(tol) and tol > 0):
         raise ValueError(f"tol must be a number > 0, got {tol!r}")
-    if max_nonzeros is not None and max_nonzeros < 1:
-        raise ValueError(f"max_nonzeros must be at least 1, got {max_nonzeros}")
+    interest = _interest(progress, max_nonzeros, stop)
     tol = float(tol if tol is not None else (1e-10 if dtype == jnp.float64 else 1e-5))
     sparse = isinstance(design.X, Sparse)
     if sparse:
-        _check_sparse(problem, max_nonzeros)
+        _check_sparse(problem, interest.max_nonzeros)
     slopes = _lasso.strengths(setup, design, penalty)
     no_gap = why_no_gap(setup, design, penalty) if slopes is None else None
-    interest = Interest(progress, max_nonzeros, stop)
     solved = _in_one_program(problem, weights, slopes, grid, ids, interest, gap_defined=no_gap is None)
     if solved is None:
         solved = _apart(problem, weights, slopes, grid, ids, interest, tol, gap_defined=no_gap is None)
@@ -86,6 +84,7 @@ def fit_lanes(
         if way is None or not missed.any() or stop():
             continue
         lanes, at = np.flatnonzero(missed.any(axis=1)), np.flatnonzero(missed.any(axis=0))
+        at = part_of(at, 0, -(-len(at) // CHUNK) * CHUNK)  # few numbers of λ: each is compiled anew
         those = np.ix_(lanes, at)
         again = way(lanes, at, np.asarray(coef)[those], np.asarray(intercept)[those])
         A = free_columns(setup, design.X, problem.free)
@@ -100,7 +99,7 @@ def fit_lanes(
         for lane, taken in zip(lanes, np.atleast_1d(better.any(axis=1)), strict=True):
             methods[lane] = name if taken else methods[lane]
         if name == "newton" and methods[0] == "newton":
-            fallback = f"{_NAMES[method]} missed tol at {better[0].sum()} λ, which Newton's method came closer to"
+            fallback = f"{_NAMES[method]} missed tol at {len(np.unique(at[better[0]]))} λ, which Newton's method came closer to"
             knots = None
     unfinished = asked - len(lams) if stop() else 0
     return Fits(lams, coef, intercept, certificate, null, ridge, no_gap, tol, tuple(methods), fallback, knots, unfinished)
@@ -124,6 +123,17 @@ class Interest(NamedTuple):
             return self.stop() or (self.max_nonzeros is not None and bool((coef != 0).sum(axis=1).max(initial=0) > self.max_nonzeros))
 
         return step
+
+
+def _interest(progress: Any, max_nonzeros: Any, stop: Stop) -> Interest:
+    if max_nonzeros is not None and (isinstance(max_nonzeros, bool) or not isinstance(max_nonzeros, int | np.integer)):
+        raise TypeError(f"max_nonzeros must be a whole number, got {max_nonzeros!r}")
+    if max_nonzeros is not None and max_nonzeros < 1:
+        raise ValueError(f"max_nonzeros must be at least 1, got {max_nonzeros}")
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress must be a function of (λ done, λ in all), got {progress!r}")
+    told: Any = progress
+    return Interest(told, None if max_nonzeros is None else int(max_nonzeros), stop)
 
 
 def null_of(problem: Problem, v: np.ndarray, A: Any) -> Null:
@@ -167,7 +177,8 @@ def _in_one_program(
     found = _at_once.fit(problem, weights, np.asarray(values, design.X.dtype), slopes, ids, relative=relative, gap_defined=gap_defined)
     if found is None:
         return None
-    told = interest.teller(len(weights), len(found.lams))
+    # All is done when this is known: a wish to stop would only throw it away.
+    told = interest._replace(stop=never).teller(len(weights), len(found.lams))
     done = min(_together.reported(coef, functools.partial(told, lane)) for lane, coef in enumerate(found.coef))
     coef, intercept, *certificate = (x[:, :done] for x in (found.coef, found.intercept, *found.certificate))
     paths = found.paths
@@ -343,7 +354,8 @@ def default_grid(problem: Problem, null: Null, count: int) -> np.ndarray:
     """Log-spaced from the smallest λ whose solution is all zero (ridge: the elastic net's at l1_ratio 1e-3)."""
     largest = float(null.lambda_max)
     if not np.isfinite(largest) or largest <= 0:
-        why = "the loss is stationary there at λ = 0 already" if largest <= 0 else f"no finite λ does that for {problem.penalty!r}"
+        flat = "the loss is stationary there at λ = 0 already: no penalised feature varies with what is left of y, or nothing is penalised"
+        why = flat if largest <= 0 else f"no finite λ does that for {problem.penalty!r}"
         raise ValueError(
             "lams: a grid starts at the smallest λ whose coefficients are all zero, and there is none to start at "
             f"({why}); pass values, such as lams=np.geomspace(10, 0.01, 30), on the command line --lams 10:0.01:30"

@@ -42,8 +42,8 @@ def check_problem(
     penalty: Any,
     *,
     loss: Any,
-    intercept: bool,
-    standardize: bool,
+    intercept: Any,
+    standardize: Any,
     sample_weight: Any,
     offset: Any,
     penalty_factor: Any,
@@ -51,6 +51,9 @@ def check_problem(
     upper: Any,
 ) -> Problem:
     """Validate everything and build the problem; called inside the precision scope."""
+    for name, flag in (("intercept", intercept), ("standardize", standardize)):
+        if not isinstance(flag, bool | np.bool_):
+            raise TypeError(f"{name} must be True or False, got {flag!r}")
     loss = SquaredError() if loss is None else loss
     if not isinstance(loss, Loss):
         raise TypeError(f"loss must be one of jaxreg.losses, such as losses.Logistic(), got {loss!r}")
@@ -59,6 +62,7 @@ def check_problem(
     as_numpy = not isinstance(X, jax.Array | BCOO)
     X = X if is_sparse(X) else _numbers(X, "X")
     y = _numbers(y, "y")
+    y = y.astype(int) if y.dtype == bool else y
     if X.ndim != 2:
         raise ValueError(f"X must have shape (n, p), got {X.shape}")
     n, p = X.shape
@@ -85,7 +89,8 @@ def check_problem(
         raise ValueError("sample_weight: fewer than two rows have a positive weight")
     seen = np.asarray(y)[weights > 0]
     loss.check_targets(seen)
-    if not loss.classification and np.all(np.ptp(seen, axis=0) == 0) and (offset is None or np.ptp(np.asarray(offset)) == 0):
+    flat = bool(np.all(np.ptp(seen, axis=0) == 0)) and (bool(intercept) or not loss.intercept or not seen.any())
+    if not loss.classification and flat and (offset is None or np.ptp(np.asarray(offset)) == 0):
         among = f"all {n} rows" if len(seen) == n else f"all {len(seen)} rows of positive weight"
         raise ValueError(f"y is constant ({seen.ravel()[0]:g} in {among}): there is nothing to explain")
     eta_shape = (n,) if outputs is None else (n, outputs)
@@ -152,6 +157,8 @@ def _centred(X: Array, v: Array) -> Array:
 
 def _numbers(x: Any, name: str) -> Any:
     """An array of numbers; text, objects and tracers are refused."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost; drop or impute what is masked, then pass an array")
     if not is_concrete(x):
         raise TypeError(f"{name} is traced: paths look at their data and choose programs by it. Call path outside jit, or use jaxreg.solve")
     if isinstance(x, jax.Array):

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from .._penalties import Penalty
 from ..losses import Loss, SquaredError
@@ -30,6 +30,7 @@ from ._elastic import Strengths, of_penalty, unscaled
 from ._engine import Design, Setup, scale_of, scales
 from ._together import Aim, goals
 
+_FIRM = 1e-8  # share of the loss's curvature that a penalty adds, from which on a minimiser is told from others
 _SMALL = 256  # coefficients that are a set from the start
 _STEPS = 60
 _STALLED = 3  # steps without progress that end it: rounding rules
@@ -93,7 +94,11 @@ def fit(
             columns = _columns(one, of_one, strength, frame, own[lane], jnp.asarray(v))._replace(rows=rows)
             similar = (found[0] if lane else None) if before is None else (before[0][lane], before[1][lane])
             near = None if similar is None else _units(one, frame, *(x[..., target] for x in _apart(setup, *similar)))
-            smooth = design.lower is None and not (np.asarray(strength.a) > 0).any()
+            silent = np.zeros(design.X.shape[1], bool) if isinstance(rows, SparseRows) else np.asarray(_silent(setup, rows, v))
+            if silent.any():  # beside the intercept any coefficient of theirs would do
+                columns = columns._replace(low=columns.low.at[: silent.size].set(jnp.where(silent, 0, columns.low[: silent.size])))
+                columns = columns._replace(up=columns.up.at[: silent.size].set(jnp.where(silent, 0, columns.up[: silent.size])))
+            smooth = design.lower is None and not (np.asarray(strength.a) > 0).any() and not silent.any()
             a, b = np.asarray(columns.a), np.asarray(columns.b)
             least = np.min(b[(a > 0) | (b > 0)], initial=np.inf)
             aim = Aim(tol if before is None else 0.0, null.unit / setup.columns, finest, least if np.isfinite(least) else 0.0, size)
@@ -102,6 +107,12 @@ def fit(
             free = np.flatnonzero(a == 0) if work.size > _SMALL else np.arange(work.size)
             origin = np.zeros(work.size, dtype)
             origin[design.X.shape[1] :] = np.atleast_1d(null.level)[target]
+            if near is not None and before is None:
+                # Where it is one of many, a fold's minimiser would be the one that knows the held-out rows.
+                own_bend = float(jnp.sum(setup.loss.curvature(of_one.offset + origin[-1] * setup.intercept, of_one.y, jnp.asarray(v))))
+                penalised = np.append(~silent, np.zeros(int(setup.intercept), bool))
+                firm = lams > 0 if (a[penalised] > 0).all() else lams * b[penalised].min(initial=np.inf) > _FIRM * own_bend
+                near = near if firm.all() else None
             told = functools.partial(_told, step, lane, target, setup.columns, design.X.shape[1], len(lams))
             if smooth and isinstance(rows, SparseRows):
                 units = _conjugate.follow(setup.loss, columns, lams, aim, told, near, origin)
@@ -111,6 +122,15 @@ def fit(
         found.append(_side_by_side(setup, answers))
     coef, intercept = (np.stack(column) for column in zip(*found, strict=True))
     return coef, intercept, np.stack([np.asarray(x) for x in own])
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def _silent(setup: Setup, rows: Float[Array, "size n"], v: Float[Array, "n"]) -> Bool[Array, "p"]:
+    """Columns that are constant where a lane has weight, or zero without an intercept."""
+    own = rows[: rows.shape[0] - setup.intercept]
+    high, low = (jnp.max(jnp.where(v > 0, x, -jnp.inf), axis=1) for x in (own, -own))
+    size = jnp.maximum(jnp.abs(high), jnp.abs(low))
+    return high + low <= 64 * jnp.finfo(rows.dtype).eps * size if setup.intercept else size <= 0
 
 
 _scales = jax.jit(scales, static_argnames="setup")

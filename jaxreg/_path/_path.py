@@ -69,7 +69,8 @@ def path(
       offset: added to the linear predictor; (n,) or (n, targets).
       penalty_factor: (p,) multiplies the penalty feature by feature; 0 leaves a feature unpenalised. Never rescaled.
       lower, upper: bounds on the coefficients (original scale), lower <= 0 <= upper; numbers or (p,).
-      tol: on the relative gap, or the residual where no gap is defined; default 1e-10 in float64, 1e-5 in float32. Squared error is
+      tol: on the relative gap, or the residual where no gap is defined (the residual must be within √tol in any case); default 1e-10 in
+        float64, 1e-5 in float32. Squared error is
         solved to rounding whatever it is; elsewhere coefficients may be off by a few hundredths of its square root, relative to
         the largest (4e-7 by default): pass a smaller one to compare them digit by digit.
       max_nonzeros: stop after the first chunk of λ in which more coefficients than this are nonzero (not for ridge).
@@ -106,6 +107,8 @@ def path(
         fits = fit_lanes(problem, problem.weights[None], grid, tol, progress, max_nonzeros, stop=stop)
         result = as_path(problem, fits, penalty, lams)
     warn_if_not_converged(result)
+    if stop() and not result.interrupted:
+        warnings.warn("path: Ctrl-C came when every λ was at hand already; the result is whole", ConvergenceWarning, stacklevel=2)
     if result.interrupted:
         warnings.warn(
             f"path: interrupted, with {len(result.lams)} of {len(result.lams) + fits.unfinished} λ done; the result ends there",
@@ -187,13 +190,14 @@ def warn_if_not_converged(result: Path, what: str = "path", stacklevel: int = 3)
     """Say aloud which λ did not converge."""
     missed = ~np.asarray(result.converged)
     if missed.any():
-        worst = np.where(np.isnan(result.gap), result.kkt, result.gap)[missed]
-        worst = np.nan if np.isnan(worst).all() else np.nanmax(worst)
-        lost = f". {result.gap_reason}" if np.isnan(result.coef).any() and result.gap_reason else ""
+        gap, kkt = np.asarray(result.gap)[missed], np.asarray(result.kkt)[missed]
+        worst = f"gap {np.nanmax(gap):.1e}, residual" if np.isfinite(gap).any() else "residual"
+        worst = f"worst {worst} {np.nanmax(kkt):.1e}" if np.isfinite(kkt).any() else "no finite answer"
+        advice = result.gap_reason or "A larger tol or fewer, larger λ may serve"
         lams = np.asarray(result.lams)[missed]
         warnings.warn(
-            f"{what}: {missed.sum()} of {missed.size} λ did not reach tol={result.tol:g} (worst {worst:.1e}, largest such "
-            f"λ {lams[0]:.4g}); result.converged marks them. A larger tol or fewer, larger λ may serve{lost}",
+            f"{what}: {missed.sum()} of {missed.size} λ did not reach tol={result.tol:g} ({worst}, largest such "
+            f"λ {lams[0]:.4g}); result.converged marks them. {advice}",
             ConvergenceWarning,
             stacklevel=stacklevel,
         )

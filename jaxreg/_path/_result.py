@@ -23,16 +23,17 @@ class Path:
       gap: (L,) duality gap relative to the null model's loss; NaN where none is defined (``gap_reason`` says why).
       kkt: (L,) stationarity residual relative to the gradient at the null model.
       nonzeros: (L,) number of coefficients that are not zero.
-      converged: (L,) bool: the gap (or, where undefined, the residual) is finite and within ``tol``.
+      converged: (L,) bool: the gap (or, where undefined, the residual) is finite and within ``tol``, and the residual within √tol.
       deviance_ratio: (L,) share of the null model's loss that is explained.
       loss_value: (L,) the data term at the answer.
       null_loss: the data term of the null model.
       loss, penalty, formula: what was minimised.
       tol: the tolerance that ``converged`` refers to.
-      method: what solved it: "homotopy" (the exact path of the lasso under squared error), "batch" (many λ at once, by
-        Newton steps that share a Hessian), "ridge" (one factorisation) or "newton" (one λ after the other).
-      fallback: why "newton" had to finish what "homotopy" or "batch" began, or None.
-      knots: where the exact path bends (:class:`Knots`); None for other methods.
+      method: what solved it: "homotopy" (the exact path of the lasso under squared error), "batch" (many λ at once on a set of features:
+        conjugate gradients, the dual, or for likelihoods Newton steps that share a Hessian), "ridge" (one factorisation) or "newton" (one
+        λ after the other).
+      fallback: why "newton" had to finish some λ of what "homotopy" or "batch" began, or None.
+      knots: where the exact path bends (:class:`Knots`); None for other methods, and where one λ had to be finished by another.
       gap_reason: why the gap is NaN, or None.
       interrupted: whether Ctrl-C ended it before the last λ that was asked for.
       reordered: whether the λ were passed in another order than they are returned.
