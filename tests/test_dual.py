@@ -157,6 +157,16 @@ def test_without_curvature_another_method_serves(used):
     assert not used
 
 
+def test_few_features_that_miss_tol_are_solved_in_the_dual(used):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(16, 40)), rng.normal(size=16)
+    fit = jaxreg.path(X, y, ElasticNet(), lams=[1, 1e-3, 1e-6])
+    assert used
+    assert (fit.method, fit.fallback) == ("batch", None)
+    assert fit.converged.all()
+    assert fit.gap.max() < 1e-12
+
+
 def test_zero_is_gone_on_to_from_the_last_lambda(used):
     """λ = 0 has no dual, and of its many minimisers the answer is the path's limit."""
     X, y = made(20, 150)

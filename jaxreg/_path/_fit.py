@@ -13,6 +13,7 @@ import numpy as np
 from .._dtypes import is_number
 from ..losses import SquaredError
 from . import _at_once, _elastic, _lasso, _likelihood, _ridge, _together
+from ._batch import FEW
 from ._certificate import LANES, Certificate, Null, certify, certify_lanes, constant_curvature, free_columns, null_model, why_no_gap
 from ._columns import Sparse, refusal
 from ._engine import Design, prepare, scale_of
@@ -184,7 +185,22 @@ def _in_one_program(
     paths = found.paths
     knots = None if paths is None else _lasso.first_knots(paths, found.lams[-1], found.lams[done - 1])
     method = "batch" if paths is None else "homotopy"
-    return Solved(found.null, found.lams, Answers(coef, intercept, found.scales, method, knots=knots), Certificate(*certificate))
+    closer = _by_the_dual(problem, weights, found.lams) if paths is None else None
+    answers = Answers(coef, intercept, found.scales, method, knots=knots, closer=closer)
+    return Solved(found.null, found.lams, answers, Certificate(*certificate))
+
+
+def _by_the_dual(problem: Problem, weights: np.ndarray, lams: np.ndarray) -> Callable[..., Followed] | None:
+    """Of an elastic net with more features than rows, and few of them; None of another."""
+    (n, p), penalty = problem.design.X.shape, _elastic.strengths(problem.setup, problem.design, problem.penalty)
+    if penalty is None or not n < p <= FEW or isinstance(problem.design.X, Sparse):
+        return None
+
+    def closer(lanes: np.ndarray, at: np.ndarray, *_: np.ndarray) -> Followed:
+        told = Interest().teller(1, 1)
+        return Followed(*_elastic.fit(problem.setup, problem.design, weights[lanes], penalty, lams[at], None, told, dual=True)[:2], None)
+
+    return closer
 
 
 def _apart(
@@ -229,7 +245,7 @@ def _solve(
     elastic = _elastic.strengths(setup, design, penalty)
     if elastic is not None:
         found = _elastic.fit(setup, design, weights, elastic, lams, ids, interest.teller(len(weights), len(lams)))
-        return Answers(*found, "batch")
+        return Answers(*found, "batch", closer=_by_the_dual(problem, weights, lams))
     squares = quadratic(problem)
     if squares is not None and isinstance(setup.loss, SquaredError) and not sparse:
         if interest.max_nonzeros is not None:

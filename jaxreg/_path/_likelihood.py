@@ -35,7 +35,7 @@ _SMALL = 256  # coefficients that are a set from the start
 _STEPS = 60
 _STALLED = 3  # steps without progress that end it: rounding rules
 _ENOUGH = 10.0  # times the goal: what rounding leaves is not worth a Hessian for each λ
-_FEW_STEPS = 2  # are taken with the Hessians at hand, even if they gain little
+_FEW_STEPS = 2  # are taken with the Hessian at hand, even if they gain little
 _MOVED = 0.05  # share by which the curvatures have moved since a Hessian was made, before it is made anew
 
 
@@ -88,13 +88,13 @@ def fit(
     found: list[tuple[np.ndarray, np.ndarray]] = []
     for lane, v in enumerate(weights):
         answers = []
+        silent = np.zeros(design.X.shape[1], bool) if isinstance(rows, SparseRows) else np.asarray(_silent(setup, rows, v))
         for target, (one, of_one, strength, tilt) in enumerate(_by_target(setup, design, penalty, null.slope)):
             size = jnp.linalg.norm(tilt * own[0] / frame[1])
             size = jnp.where(size > 0, size, 1)
             columns = _columns(one, of_one, strength, frame, own[lane], jnp.asarray(v))._replace(rows=rows)
             similar = (found[0] if lane else None) if before is None else (before[0][lane], before[1][lane])
             near = None if similar is None else _units(one, frame, *(x[..., target] for x in _apart(setup, *similar)))
-            silent = np.zeros(design.X.shape[1], bool) if isinstance(rows, SparseRows) else np.asarray(_silent(setup, rows, v))
             if silent.any():  # beside the intercept any coefficient of theirs would do
                 columns = columns._replace(low=columns.low.at[: silent.size].set(jnp.where(silent, 0, columns.low[: silent.size])))
                 columns = columns._replace(up=columns.up.at[: silent.size].set(jnp.where(silent, 0, columns.up[: silent.size])))
