@@ -69,6 +69,8 @@ def _blurred(loss: Loss, eta: Array, y: Array, v: Array) -> Array:
     """|H|·|η| of the loss's Hessian H: a rounding of η in units of ε, as the gradient feels it."""
     if eta.ndim == 1:
         return jnp.abs(loss.product(jnp.abs(eta)[:, None], eta, y, v))[:, 0]
+    if not loss.vector:  # targets know nothing of each other: no blocks, of which most would be zeros
+        return jax.vmap(functools.partial(_blurred, loss, v=v), in_axes=1, out_axes=1)(eta, y)
     return jnp.einsum("ist,it->is", jnp.abs(loss.blocks(eta, y, v)), jnp.abs(eta))
 
 
@@ -89,6 +91,8 @@ def _free_step(loss: Loss, A: Array, slope: Array, eta: Array, y: Array, v: Arra
         bent = loss.product(A, eta, y, v, far)
         move = _inverse(A.T @ bent) @ (A.T @ slope)
         return A @ move, slope - bent @ move
+    if not loss.vector:
+        return jax.vmap(lambda slope, eta, y: _free_step(loss, A, slope, eta, y, v, far), in_axes=1, out_axes=1)(slope, eta, y)
     blocks = loss.blocks(eta, y, v, far)
     hessian = gram_of(A, blocks)
     move = (_inverse(hessian) @ (A.T @ slope).ravel()).reshape(q, columns)
