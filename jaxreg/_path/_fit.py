@@ -192,9 +192,11 @@ def _in_one_program(
 
 def _by_the_dual(problem: Problem, weights: np.ndarray, lams: np.ndarray) -> Callable[..., Followed] | None:
     """Of an elastic net with more features than rows, and few of them; None of another."""
-    (n, p), penalty = problem.design.X.shape, _elastic.strengths(problem.setup, problem.design, problem.penalty)
-    if penalty is None or not n < p <= FEW or isinstance(problem.design.X, Sparse):
+    n, p = problem.design.X.shape
+    if not n < p <= FEW or isinstance(problem.design.X, Sparse):
         return None
+    penalty = _elastic.strengths(problem.setup, problem.design, problem.penalty)
+    assert penalty is not None
 
     def closer(lanes: np.ndarray, at: np.ndarray, *_: np.ndarray) -> Followed:
         told = Interest().teller(1, 1)
