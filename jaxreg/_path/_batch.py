@@ -25,10 +25,10 @@ _CONJUGATE = 40, 150  # steps of a solve at most: while the active set is sought
 _NEAR = 1e-4  # of the residual at zero, from where on that is so
 _ROUNDS, _EASY = 60, 5  # at most, and what an active set that is found and a matrix far from singular need
 _STALLED = 7  # rounds without progress, each of twice as many gradient steps, that end it: rounding rules
-_SHORT = 1e-5  # of a linear system in float32, what is left of its residual
+SHORT = 1e-5  # of a linear system in float32, what is left of its residual
 _SHORTEST = 0.1  # of a step to the solution of a linear system
 _CACHED = 1024  # features whose matrix is not much larger than the cache
-_MANY, _ROWS = 1024, 16  # features from which on, and rows up to which, an inverse for all rows is worth its making
+_MANY, _ROWS = 256, 16  # features from which on, and rows up to which, an inverse for all rows is worth its making
 
 
 class Quadratic(NamedTuple):
@@ -84,8 +84,39 @@ def shared_inverse(G: Float[Array, "p p"], top: Array, used: Bool[Array, "p"], b
     return jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(matrix), True), jnp.eye(used.size, dtype=jnp.float32))
 
 
+def linear_solve(
+    times: Callable[[Array], Array], precondition: Callable[[Array], Array], right: Float[Array, "L p"], share: Float[Array, "L"], most: Any
+) -> Float[Array, "L p"]:
+    """Rows D with ``times(D) = right`` by at most ``most`` steps of conjugate gradients, but for a share of each residual."""
+    goal = jnp.sum(right**2, axis=1) * share**2
+
+    def step(carry: tuple[Array, Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array, Array]:
+        D, R, P, rho, count = carry
+        H = times(P)
+        bent = jnp.sum(P * H, axis=1)
+        length = jnp.where(bent > 0, rho / jnp.where(bent > 0, bent, 1), 0)[:, None]
+        D, R = D + length * P, R - length * H
+        Z = precondition(R)
+        new = jnp.sum(R * Z, axis=1)
+        return D, R, Z + jnp.where(rho > 0, new / jnp.where(rho > 0, rho, 1), 0)[:, None] * P, new, count + 1
+
+    def unfinished(carry: tuple[Array, Array, Array, Array, Array]) -> Array:
+        return jnp.any(jnp.sum(carry[1] ** 2, axis=1) > goal) & (carry[4] < most)
+
+    Z = precondition(right)
+    first = (jnp.zeros_like(right), right, Z, jnp.sum(right * Z, axis=1), jnp.zeros((), int))
+    return jax.lax.while_loop(unfinished, step, first)[0]
+
+
+class Known(NamedTuple):
+    """What need not be found out of a matrix once more."""
+
+    top: Float[Array, ""]  # its largest eigenvalue, or a little more
+    inverse: Float[Array, "p p"]  # ``shared_inverse``
+
+
 def solve(
-    problem: Quadratic, lams: Float[Array, "L"], start: Float[Array, "L p"], tol: Array, *, smooth: bool = False
+    problem: Quadratic, lams: Float[Array, "L"], start: Float[Array, "L p"], tol: Array, *, smooth: bool = False, known: Known | None = None
 ) -> Float[Array, "L p"]:
     """The minimisers to a stationarity residual of ``tol`` (Euclidean, for each row or for all), or as near as rounding lets it.
 
@@ -94,15 +125,17 @@ def solve(
     G, q, a, b, low, up = problem
     soft, bend = lams[:, None] * a, lams[:, None] * b
     # G + diag(bend) is below diag(top + bend): each number has a step of its own.
-    top = largest_eigenvalue(G)
+    top = largest_eigenvalue(G) if known is None else known.top
     steps = 1 / (top + bend)
     eps = jnp.finfo(G.dtype).eps
     scale = jnp.maximum(jnp.linalg.norm(q, axis=-1), jnp.finfo(G.dtype).tiny)
 
     # Worth it where many digits are asked of large systems; then the start has about the right set.
-    shared = len(G) >= _MANY and lams.size <= _ROWS
+    shared = known is not None or (len(G) >= _MANY and lams.size <= _ROWS)
     inverse, usable = jnp.zeros((0, 0), jnp.float32), jnp.zeros((), bool)
-    if shared:
+    if known is not None:
+        inverse, usable = known.inverse, jnp.all(jnp.isfinite(known.inverse[:1]))
+    elif shared:
         close = jnp.any(tol < _NEAR * scale)
         used = jnp.any((start != 0) | (soft == 0), axis=0)
         inverse = jax.lax.cond(close, lambda: shared_inverse(G, top, used, bend), lambda: jnp.zeros(G.shape, jnp.float32))
@@ -161,25 +194,9 @@ def solve(
                 return jax.lax.cond(usable, whole, lambda: plain)
 
             # No more digits than the active set deserves: superlinear, as in any truncated Newton method.
-            least = eps if few == right.dtype else _SHORT
-            goal = jnp.sum(R**2, axis=1) * jnp.clip(reached / scale, least, 0.1).astype(few) ** 2
-
-            def step(carry: tuple[Array, Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array, Array]:
-                D, R, P, rho, count = carry
-                H = jnp.where(free, times(P, G) + b * P, 0)
-                bent = jnp.sum(P * H, axis=1)
-                length = jnp.where(bent > 0, rho / jnp.where(bent > 0, bent, 1), 0)[:, None]
-                D, R = D + length * P, R - length * H
-                Z = preconditioned(R)
-                new = jnp.sum(R * Z, axis=1)
-                return D, R, Z + jnp.where(rho > 0, new / jnp.where(rho > 0, rho, 1), 0)[:, None] * P, new, count + 1
-
-            def unfinished(carry: tuple[Array, Array, Array, Array, Array]) -> Array:
-                return jnp.any(jnp.sum(carry[1] ** 2, axis=1) > goal) & (carry[4] < most)
-
-            Z = preconditioned(R)
-            first = (jnp.zeros_like(R), R, Z, jnp.sum(R * Z, axis=1), jnp.zeros((), int))
-            return jax.lax.while_loop(unfinished, step, first)[0].astype(right.dtype)
+            share = jnp.clip(reached / scale, eps if few == right.dtype else SHORT, 0.1).astype(few)
+            found = linear_solve(lambda P: jnp.where(free, times(P, G) + b * P, 0), preconditioned, R, share, most)
+            return found.astype(right.dtype)
 
         return either(precise, conjugate_gradients) * unit
 

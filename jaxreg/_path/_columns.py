@@ -271,6 +271,11 @@ def _gathered(rows: Array, places: Array) -> Array:
     return jnp.where((places >= 0)[:, None], rows[places], 0)
 
 
+def in_float32(rows: Rows) -> Rows:
+    """Where that is another type and saves time: of a sparse X the indices are most of it."""
+    return rows if isinstance(rows, SparseRows) else rows.astype(jnp.float32)
+
+
 def combined(rows: Rows, U: Float[Array, "k size"]) -> Float[Array, "k n"]:
     """Sums of the rows with weights U."""
     return rows.combined(U) if isinstance(rows, SparseRows) else U @ rows

@@ -6,7 +6,9 @@ For neighbouring λ the curvatures of the observations differ little. With c̄ t
 
 one proximal Newton step (Lee, Sun and Saunders, Proximal Newton-type methods for minimizing composite functions, 2014, algorithm 1) with
 an H that is made once for all and again where that saves steps. A step then costs two products with the working set's columns for all λ
-together, where Newton's own would cost a Hessian for each λ.
+together, where Newton's own would cost a Hessian for each λ. Such steps find the coefficients that are not zero and converge linearly.
+Where many would be left, Newton's own on those coefficients finish: by conjugate gradients, which need no Hessian, preconditioned with
+the inverse of the one that is shared.
 """
 
 from __future__ import annotations
@@ -23,19 +25,22 @@ from jaxtyping import Array, Bool, Float, Int
 from .._penalties import Penalty
 from ..losses import Loss, SquaredError
 from . import _conjugate, _together
-from ._batch import Quadratic, residual, solve
+from ._batch import SHORT, Known, Quadratic, largest_eigenvalue, linear_solve, residual, shared_inverse, solve
 from ._certificate import Null
-from ._columns import Rows, Sparse, SparseRows, combined, gram, products, squares, take
+from ._columns import Rows, Sparse, SparseRows, combined, gram, in_float32, products, squares, take
 from ._elastic import Strengths, of_penalty, unscaled
 from ._engine import Design, Setup, scale_of, scales
 from ._together import Aim, goals
 
 _FIRM = 1e-8  # share of the loss's curvature that a penalty adds, from which on a minimiser is told from others
-_SMALL = 256  # coefficients that are a set from the start
+_SMALL = 256, 512  # coefficients that are a set from the start, and where there are as many rows
 _STEPS = 60
 _STALLED = 3  # steps without progress that end it: rounding rules
 _ENOUGH = 10.0  # times the goal: what rounding leaves is not worth a Hessian for each λ
 _FEW_STEPS = 2  # are taken with the Hessian at hand, even if they gain little
+_FEW_MODELS = 3  # steps with a shared Hessian that cost no more than Newton's own
+_CONJUGATE = 50  # steps of a linear system at most
+_JOINED = 8  # coefficients that an inverse may lack
 _MOVED = 0.05  # share by which the curvatures have moved since a Hessian was made, before it is made anew
 
 
@@ -43,6 +48,7 @@ class Columns(NamedTuple):
     """Centred and scaled columns as contiguous rows, the intercept's ones among them, and the problem in their coefficients."""
 
     rows: Any  # (size, n), an array or SparseRows
+    coarse: Any  # the same in float32, for what needs few digits; SparseRows are the same
     y: Float[Array, "n"]
     offset: Float[Array, "n"]
     weights: Float[Array, "n"]
@@ -84,6 +90,7 @@ def fit(
     finest = np.asarray(max(1e-3 * tol, 8 * float(jnp.finfo(dtype).eps)), dtype)
     frame = _scales(setup._replace(standardize=True), design.X, jnp.asarray(weights[0]), design.free)
     rows = _rows(setup, design, *frame)
+    coarse = in_float32(rows)
     own = [scale_of(setup, design, jnp.asarray(v)) for v in weights]
     found: list[tuple[np.ndarray, np.ndarray]] = []
     for lane, v in enumerate(weights):
@@ -92,7 +99,7 @@ def fit(
         for target, (one, of_one, strength, tilt) in enumerate(_by_target(setup, design, penalty, null.slope)):
             size = jnp.linalg.norm(tilt * own[0] / frame[1])
             size = jnp.where(size > 0, size, 1)
-            columns = _columns(one, of_one, strength, frame, own[lane], jnp.asarray(v))._replace(rows=rows)
+            columns = _columns(one, of_one, strength, frame, own[lane], jnp.asarray(v))._replace(rows=rows, coarse=coarse)
             similar = (found[0] if lane else None) if before is None else (before[0][lane], before[1][lane])
             near = None if similar is None else _units(one, frame, *(x[..., target] for x in _apart(setup, *similar)))
             if silent.any():  # beside the intercept any coefficient of theirs would do
@@ -104,7 +111,8 @@ def fit(
             aim = Aim(tol if before is None else 0.0, null.unit / setup.columns, finest, least if np.isfinite(least) else 0.0, size)
             aim = jax.tree.map(lambda x: jnp.asarray(x, dtype), aim)
             work = Likelihood(setup.loss, smooth, columns, aim)
-            free = np.flatnonzero(a == 0) if work.size > _SMALL else np.arange(work.size)
+            few = work.size <= max(_SMALL[0], min(_SMALL[1], design.X.shape[0]))
+            free = np.arange(work.size) if few else np.flatnonzero(a == 0)
             origin = np.zeros(work.size, dtype)
             origin[design.X.shape[1] :] = np.atleast_1d(null.level)[target]
             if near is not None and before is None:
@@ -197,7 +205,7 @@ def _columns(setup: Setup, design: Design, penalty: Strengths, frame: tuple[Arra
     low = jnp.full_like(scale, -jnp.inf) if design.lower is None else design.lower * scale
     up = jnp.full_like(scale, jnp.inf) if design.upper is None else design.upper * scale
     a, b = full(penalty.a * ratio, 0.0), full(penalty.b * ratio**2, 0.0)
-    return Columns(None, design.y, design.offset, v, a, b, full(low, -jnp.inf), full(up, jnp.inf))
+    return Columns(None, None, design.y, design.offset, v, a, b, full(low, -jnp.inf), full(up, jnp.inf))
 
 
 def _units(setup: Setup, frame: tuple[Array, Array], coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
@@ -214,10 +222,13 @@ def _original(setup: Setup, design: Design, frame: tuple[Array, Array], found: F
 
 
 class Hessian(NamedTuple):
-    """``Σᵢ cᵢxᵢxᵢᵀ`` and the curvatures c that it was made with; 0 before it is made."""
+    """``Σᵢ cᵢxᵢxᵢᵀ`` of the curvatures c, in units that give it a unit diagonal; 0 before it is made."""
 
     matrix: Float[Array, "b b"]
+    size: Float[Array, "b"]  # root of its diagonal; 1 where that is 0
     curvature: Float[Array, "n"]
+    known: Known
+    used: Bool[Array, "b"]  # coefficients that the inverse is of
 
 
 class Members(NamedTuple):
@@ -243,15 +254,18 @@ class Likelihood(NamedTuple):
     def restrict(self, places: np.ndarray, before: Any) -> Members:
         del before
         # Rows stay outside of the program, which would copy them, and where all are members they are those there are.
-        rows = self.columns.rows if np.array_equal(places, np.arange(self.size)) else take(self.columns.rows, places)
-        members = _gathered(self.columns._replace(rows=None), jnp.asarray(places))
-        return members._replace(columns=members.columns._replace(rows=rows))
+        rows, coarse = self.columns.rows, self.columns.coarse
+        if not np.array_equal(places, np.arange(self.size)):
+            rows = take(rows, places)
+            coarse = in_float32(rows)
+        members = _gathered(self.columns._replace(rows=None, coarse=None), jnp.asarray(places))
+        return members._replace(columns=members.columns._replace(rows=rows, coarse=coarse))
 
     def solve(self, members: Members, lams: Array, start: Array, *, precise: bool) -> tuple[Array, Members]:
         loose = np.asarray(0.0 if precise else _together.LOOSE, lams.dtype)
         found, hessian, goal, done = _shared(self.loss, self.smooth, members.columns, members.hessian, lams, start, self.aim, loose)
         if not done:
-            found = _one_by_one(self.loss, self.smooth, members.columns, hessian, lams, found, goal)
+            found = _one_by_one(self.loss, self.smooth, members.columns, hessian, lams, found, goal, self.aim.unit)
         return found, members._replace(hessian=hessian)
 
     def excess(self, members: Members, found: Array, lams: Array) -> Array:
@@ -265,7 +279,9 @@ def _gathered(columns: Columns, places: Int[Array, "b"]) -> Members:
 
     fills = {"a": 1.0, "b": 0.0, "low": -jnp.inf, "up": jnp.inf}
     own = columns._replace(**{name: at(getattr(columns, name), fill) for name, fill in fills.items()})
-    nothing = Hessian(jnp.zeros((places.size, places.size), columns.a.dtype), jnp.zeros_like(columns.offset))
+    size, dtype = places.size, columns.a.dtype
+    unknown = Known(jnp.zeros((), dtype), jnp.zeros((size, size), jnp.float32))
+    nothing = Hessian(jnp.zeros((size, size), dtype), jnp.ones(size, dtype), jnp.zeros_like(columns.offset), unknown, jnp.zeros(size, bool))
     return Members(places, own, nothing)
 
 
@@ -286,19 +302,26 @@ def _shared(
 ) -> tuple[Array, Hessian, Array, Array]:
     """Where steps with one Hessian for all λ lead, that Hessian, the residuals asked for, and whether they were met."""
     goal = jnp.maximum(goals(aim, lams), loose * aim.unit)
-    found, reached, hessian = _minimised(loss, smooth, columns, hessian, lams, start, goal)
+    found, reached, hessian = _minimised(loss, smooth, columns, hessian, lams, start, goal, aim.unit)
     return found, hessian, goal, jnp.all(reached <= _ENOUGH * goal)
 
 
 @functools.partial(jax.jit, static_argnames=("loss", "smooth"))
 def _one_by_one(
-    loss: Loss, smooth: bool, columns: Columns, hessian: Hessian, lams: Float[Array, "k"], start: Array, goal: Float[Array, "k"]
+    loss: Loss,
+    smooth: bool,
+    columns: Columns,
+    hessian: Hessian,
+    lams: Float[Array, "k"],
+    start: Array,
+    goal: Float[Array, "k"],
+    unit: Array,
 ) -> Array:
     """Newton steps with a Hessian for each λ, for those that need them."""
 
     def one(args: tuple[Array, Array, Array]) -> Array:
         lam, u, goal = args
-        return _minimised(loss, smooth, columns, hessian, lam[None], u[None], goal[None])[0][0]
+        return _minimised(loss, smooth, columns, hessian, lam[None], u[None], goal[None], unit)[0][0]
 
     return jax.lax.map(one, (lams, start, goal))
 
@@ -313,6 +336,7 @@ class _Carry(NamedTuple):
     stalled: Int[Array, "k"]
     steps: Float[Array, "k"]  # that would be left if each gained what the last one did
     hessian: Hessian
+    settled: Bool[Array, ""]  # whether Newton's own steps on the sets that are found are worth their products
     count: Array
 
 
@@ -324,13 +348,15 @@ def _minimised(
     lams: Float[Array, "k"],
     start: Float[Array, "k b"],
     goal: Float[Array, "k"],
+    unit: Array,
 ) -> tuple[Float[Array, "k b"], Float[Array, "k"], Hessian]:
     """The best points met on the way to stationarity residuals of ``goal``, their residuals, and the last Hessian."""
-    Z, y, offset, v, a, b, low, up = columns
+    Z, coarse, y, offset, v, a, b, low, up = columns
     soft, bend = lams[:, None] * a, lams[:, None] * b
     eps = jnp.finfo(lams.dtype).eps
     # More steps than a new Hessian is worth: it costs b products with X, a step a few for each λ.
     few = _FEW_STEPS + a.size / 64
+    few_digits = coarse.dtype
 
     def value(U: Array, eta: Array) -> Array:
         return jax.vmap(lambda eta: loss(eta, y, v))(eta) + jnp.sum(penalty(U), axis=1)
@@ -347,27 +373,74 @@ def _minimised(
     def off(U: Array, g: Array) -> Array:
         return residual(U, g + bend * U, soft, low, up)
 
-    def target(carry: _Carry, curvatures: Array) -> Array:
-        """The model's minimisers, in units that give H a unit diagonal, with H scaled to each λ's own curvature in total."""
-        H, diagonal = carry.hessian.matrix, jnp.diagonal(carry.hessian.matrix)
+    def movable(U: Array) -> Array:
+        return ((U != 0) | (soft == 0)) & (low < U) & (up > U)
+
+    def made(c: Array) -> Hessian:
+        # A model is no nearer to the truth in more digits; in units that float32 can hold.
+        size = jnp.max(c)
+        H = gram(coarse, (c / jnp.where(size > 0, size, 1)).astype(few_digits)).astype(c.dtype) * size
+        diagonal = jnp.diagonal(H)
         d = jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1))
-        total = jnp.sum(carry.hessian.curvature)
-        own = jnp.maximum(jnp.sum(curvatures, axis=1) / jnp.where(total > 0, total, 1), eps)
-        model = Quadratic(H / d / d[:, None], (carry.U @ H - carry.slope / own[:, None]) / d, a / d, b / d**2, low * d, up * d)
+        G = H / d / d[:, None]
+        return Hessian(G, d, c, Known(largest_eigenvalue(G), jnp.zeros(G.shape, jnp.float32)), jnp.zeros(d.shape, bool))
+
+    def own_share(hessian: Hessian, curvatures: Array) -> Array:
+        """Each λ's own curvature in total, in units of the Hessian's."""
+        total = jnp.sum(hessian.curvature)
+        return jnp.maximum(jnp.sum(curvatures, axis=1) / jnp.where(total > 0, total, 1), eps)
+
+    def inverted(hessian: Hessian, used: Array, curvatures: Array) -> Hessian:
+        ridge = bend / own_share(hessian, curvatures)[:, None] / hessian.size**2
+        inverse = shared_inverse(hessian.matrix, hessian.known.top, used, ridge)
+        return hessian._replace(known=hessian.known._replace(inverse=inverse), used=used)
+
+    def model(carry: _Carry, curvatures: Array) -> Array:
+        """The minimisers of the models that share a Hessian, scaled to each λ's own curvature in total."""
+        G, d, _, known, _ = carry.hessian
+        own = own_share(carry.hessian, curvatures)
+        q = carry.U * d @ G - carry.slope / own[:, None] / d
+        problem = Quadratic(G, q, a / d, b / d**2, low * d, up * d)
         # No better than the model is true.
         accuracy = jnp.maximum(0.03 * carry.reached, 0.3 * goal) / own / jnp.max(d)
-        found = solve(model, lams / own, carry.U * d, accuracy, smooth=smooth)
+        found = solve(problem, lams / own, carry.U * d, accuracy, smooth=smooth, known=known)
         # A bound that is met is met to the last bit, or its slope would count.
-        return jnp.where(found <= model.low, low, jnp.where(found >= model.up, up, found / d))
+        return jnp.where(found <= problem.low, low, jnp.where(found >= problem.up, up, found / d))
+
+    def newton(carry: _Carry, curvatures: Array) -> Array:
+        """Where each λ's own Newton step leads on the coefficients that are not at zero or a bound."""
+        U, hessian = carry.U, carry.hessian
+        free, d = movable(U), hessian.size.astype(few_digits)
+        right = jnp.where(free & (carry.best > goal)[:, None], -(carry.slope + bend * U + soft * jnp.sign(U)), 0)
+        # In units that float32 can hold.
+        size, of_right = jnp.max(curvatures, axis=1, keepdims=True), jnp.max(jnp.abs(right), axis=1, keepdims=True)
+        size, of_right = (jnp.where(x > 0, x, 1) for x in (size, of_right))
+        c, ridge, right = ((x / y).astype(few_digits) for x, y in ((curvatures, size), (bend, size), (right, of_right)))
+        ridge = jnp.minimum(ridge, 0.1 * jnp.finfo(jnp.float32).max)
+
+        def times(P: Array) -> Array:
+            return jnp.where(free, products(coarse, c * combined(coarse, P)) + ridge * P, 0)
+
+        def precondition(R: Array) -> Array:
+            return jnp.where(free, ((R / d).astype(jnp.float32) @ hessian.known.inverse).astype(R.dtype) / d, 0)
+
+        # No more digits than a full step would gain.
+        share = jnp.clip(carry.reached / unit, jnp.maximum(0.1 * goal / carry.reached, SHORT), 0.1).astype(few_digits)
+        D = linear_solve(times, precondition, right, share, _CONJUGATE).astype(U.dtype) * of_right / size
+        to = U + jnp.where(jnp.isfinite(D), D, 0)
+        return jnp.clip(jnp.where((to * U < 0) & (soft > 0), 0, to), low, up)
 
     def body(carry: _Carry) -> _Carry:
         curvatures = jax.vmap(lambda eta: loss.curvature(eta, y, v))(carry.eta)
         mean, old = jnp.mean(curvatures, axis=0), carry.hessian
         moved = jnp.sum(jnp.abs(mean - old.curvature)) > _MOVED * jnp.sum(old.curvature)
         anew = jnp.any(carry.steps > few) & moved
-        carry = carry._replace(hessian=jax.lax.cond(anew, lambda c: Hessian(gram(Z, c), c), lambda _: old, mean))
+        hessian = jax.lax.cond(anew, made, lambda _: old, mean)
         U, eta, g = carry.U, carry.eta, carry.slope
-        to = target(carry, curvatures)
+        used = jnp.any(movable(U), axis=0)
+        stale = anew | (jnp.sum(used & ~hessian.used) > _JOINED)
+        carry = carry._replace(hessian=jax.lax.cond(stale, inverted, lambda hessian, *_: hessian, hessian, used, curvatures))
+        to = jax.lax.cond(carry.settled, newton, model, carry, curvatures)
         eta_to, promise = predictors(to), jnp.sum(g * (to - U) + penalty(to) - penalty(U), axis=1)
         t = _together.step_lengths(lambda t: value(U + t * (to - U), eta + t * (eta_to - eta)), value(U, eta), promise)
         whole = t == 1  # there the target's exact zeros survive
@@ -375,6 +448,11 @@ def _minimised(
         g = gradient(eta)
         now = off(U, g)
         gain, left = jnp.log(carry.reached / now), jnp.log(now / goal)
+        steps = jnp.where(left > 0, jnp.where(gain > 0, left / gain, jnp.inf), 0)
+        # What pushes at coefficients that Newton's steps leave alone is small, and the last of them was worth it.
+        blocked = residual(U, jnp.where(movable(U), -soft * jnp.sign(U), g + bend * U), soft, low, up)
+        right_sets = (blocked <= 0.1 * now) & ((now < 0.5 * carry.reached) | ~carry.settled)
+        settled = (carry.settled | jnp.any(steps > _FEW_MODELS)) & jnp.all((now <= goal) | right_sets)
         return _Carry(
             U,
             eta,
@@ -383,8 +461,9 @@ def _minimised(
             jnp.minimum(now, carry.best),
             jnp.where((now < carry.best)[:, None], U, carry.champion),
             jnp.where(now < 0.7 * carry.best, 0, carry.stalled + 1),
-            jnp.where(left > 0, jnp.where(gain > 0, left / gain, jnp.inf), 0),
+            steps,
             carry.hessian,
+            settled,
             carry.count + 1,
         )
 
@@ -395,6 +474,7 @@ def _minimised(
     g = gradient(eta)
     first = off(start, g)
     none = jnp.zeros((), int)
-    carry = _Carry(start, eta, g, first, first, start, jnp.zeros(lams.shape, int), jnp.full_like(lams, jnp.inf), hessian, none)
+    endless, settled = jnp.full_like(lams, jnp.inf), jnp.zeros((), bool)
+    carry = _Carry(start, eta, g, first, first, start, jnp.zeros(lams.shape, int), endless, hessian, settled, none)
     carry = jax.lax.while_loop(unfinished, body, carry)
     return carry.champion, carry.best, carry.hessian
