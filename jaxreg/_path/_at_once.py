@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .._penalties import Penalty
-from . import _elastic, _lasso, _moments
+from . import _elastic, _lasso, _moments, _ridge
 from ._certificate import LANES, Certificate, Null, certify, certify_lanes, null_model
 from ._columns import Sparse
 from ._elastic import Strengths
@@ -39,16 +39,32 @@ class Fit(NamedTuple):
     certificate: Certificate
     sound: Bool[Array, ""]  # whether all of it may be used
     paths: Several | None  # of a lasso
+    ridge: _ridge.Criteria | None  # of a ridge regression, of all rows
+
+
+class Squares(NamedTuple):
+    """What the penalty of a ridge regression is in each coefficient."""
+
+    strength: Float[Array, "p"]
 
 
 def fit(
-    problem: Problem, weights: np.ndarray, grid: np.ndarray, slopes: Any, ids: np.ndarray | None, *, relative: bool, gap_defined: bool
+    problem: Problem,
+    weights: np.ndarray,
+    grid: np.ndarray,
+    slopes: Any,
+    squares: Any,
+    ids: np.ndarray | None,
+    *,
+    relative: bool,
+    gap_defined: bool,
 ) -> Fit | None:
     """None where the problem is another, or has to be taken more care of.
 
     Args:
       grid: λ, decreasing; ``relative`` to the smallest that gives all zeros, or not.
       slopes: those of a lasso, else None.
+      squares: those of a ridge regression, else None.
       ids: as in ``_moments.of_lanes``, of no more than one repeat.
     """
     setup, design, penalty = problem.setup, problem.design, problem.penalty
@@ -56,20 +72,27 @@ def fit(
     small = len(weights) <= _LANES and len(grid) <= _FEW and (ids is None or len(ids) == 1) and _moments.enough(n, p)
     if not small or isinstance(design.X, Sparse) or problem.free.any():
         return None
-    strengths = None if slopes is not None or not _elastic.at_once(n, p) else _elastic.strengths(setup, design, penalty)
-    if slopes is None and strengths is None:
+    kind = slopes
+    if squares is not None:
+        kind = Squares(squares) if n >= p and setup.outputs is None else None
+    elif slopes is None and _elastic.at_once(n, p):
+        kind = _elastic.strengths(setup, design, penalty)
+    if kind is None:
         return None
     rooms = np.minimum((weights > 0).sum(axis=1) - setup.intercept, p)
     # Few sizes, each of which is compiled anew.
     lams = part_of(grid, 0, -(-len(grid) // 25) * 25 if len(grid) > 10 else 10)
-    kind = slopes if slopes is not None else strengths
     found = _fit(setup, design, weights, _moments.in_order(ids), penalty, kind, lams, rooms, np.asarray(relative), _room(n, p), gap_defined)
     if not found.sound:
         return None
     cut = lambda x: np.asarray(x)[:, : len(grid)]  # noqa: E731
     certificate = Certificate(*map(cut, found.certificate))
     return found._replace(
-        lams=np.asarray(found.lams)[: len(grid)], coef=cut(found.coef), intercept=cut(found.intercept), certificate=certificate
+        lams=np.asarray(found.lams)[: len(grid)],
+        coef=cut(found.coef),
+        intercept=cut(found.intercept),
+        certificate=certificate,
+        ridge=jax.tree.map(lambda x: np.asarray(x)[: len(grid)], found.ridge),
     )
 
 
@@ -85,7 +108,7 @@ def _fit(
     weights: Float[Array, "m n"],
     folds: list[tuple[Array, Array]],
     penalty: Penalty,
-    kind: Float[Array, "p"] | Strengths,
+    kind: Float[Array, "p"] | Strengths | Squares,
     grid: Float[Array, "L"],
     rooms: Int[Array, "m"],
     relative: Bool[Array, ""],
@@ -99,8 +122,12 @@ def _fit(
     lams = jnp.where(relative, grid * null.lambda_max, grid)
     moments, thin = _moments.summed(design, weights, folds)
     lanes = np.arange(len(weights))
-    paths = None
-    if isinstance(kind, Strengths):
+    paths, criteria, sound = None, None, ~jnp.any(thin)
+    if isinstance(kind, Squares):
+        (coef, intercept, scales, blurred), basis = _ridge.of_columns(setup, design, moments, kind.strength, lams)
+        criteria = _ridge.criteria(setup, design, weights[0], basis)
+        sound = sound & ~jnp.any(blurred)
+    elif isinstance(kind, Strengths):
         coef, intercept, scales = _elastic.several(setup, design, moments, kind, lams)
     else:
         paths = _lasso.several(setup, design, moments, lanes, kind, lams, rooms, most)
@@ -113,7 +140,7 @@ def _fit(
         padded = part_of(lanes, 0, -(-len(lanes) // LANES) * LANES)
         found = certify_lanes(setup, design, A, penalty, null, lams, tuple(x[padded] for x in answers), gap_defined)
         certificate = jax.tree.map(lambda x: x[: len(lanes)], found)
-    sound = ~jnp.any(thin) & (~relative | (jnp.isfinite(null.lambda_max) & (null.lambda_max > 0)))
+    sound = sound & (~relative | (jnp.isfinite(null.lambda_max) & (null.lambda_max > 0)))
     if paths is not None:
         sound = sound & jnp.all(paths.whole)
-    return Fit(null, lams, coef, intercept, scales, certificate, sound, paths)
+    return Fit(null, lams, coef, intercept, scales, certificate, sound, paths, criteria)

@@ -173,9 +173,9 @@ def _in_one_program(
 ) -> Solved | None:
     """By one program, where there is one that serves."""
     design = problem.design
-    relative = isinstance(grid, int)
-    values = default_ratios(design, grid, smooth=False) if relative else grid
-    found = _at_once.fit(problem, weights, np.asarray(values, design.X.dtype), slopes, ids, relative=relative, gap_defined=gap_defined)
+    relative, squares = isinstance(grid, int), _of_ridge(problem, interest) if slopes is None else None
+    values = np.asarray(default_ratios(design, grid, smooth=squares is not None) if relative else grid, design.X.dtype)
+    found = _at_once.fit(problem, weights, values, slopes, squares, ids, relative=relative, gap_defined=gap_defined)
     if found is None:
         return None
     # All is done when this is known: a wish to stop would only throw it away.
@@ -184,9 +184,9 @@ def _in_one_program(
     coef, intercept, *certificate = (x[:, :done] for x in (found.coef, found.intercept, *found.certificate))
     paths = found.paths
     knots = None if paths is None else _lasso.first_knots(paths, found.lams[-1], found.lams[done - 1])
-    method = "batch" if paths is None else "homotopy"
-    closer = _by_the_dual(problem, weights, found.lams) if paths is None else None
-    answers = Answers(coef, intercept, found.scales, method, knots=knots, closer=closer)
+    method = "homotopy" if paths is not None else "batch" if found.ridge is None else "ridge"
+    closer = _by_the_dual(problem, weights, found.lams) if method == "batch" else None
+    answers = Answers(coef, intercept, found.scales, method, found.ridge, knots, closer=closer)
     return Solved(found.null, found.lams, answers, Certificate(*certificate))
 
 
@@ -248,10 +248,8 @@ def _solve(
     if elastic is not None:
         found = _elastic.fit(setup, design, weights, elastic, lams, ids, interest.teller(len(weights), len(lams)))
         return Answers(*found, "batch", closer=_by_the_dual(problem, weights, lams))
-    squares = quadratic(problem)
-    if squares is not None and isinstance(setup.loss, SquaredError) and not sparse:
-        if interest.max_nonzeros is not None:
-            raise ValueError("max_nonzeros: ridge has no zero coefficients, so that there is nothing to stop at; leave it out")
+    squares = _of_ridge(problem, interest)
+    if squares is not None:
         whole = -(-len(lams) // CHUNK) * CHUNK
         found, criteria = _ridge.fit(setup, design, weights, squares, jnp.asarray(part_of(lams, 0, whole)), ids)
         coef, intercept = (np.asarray(x)[:, : len(lams)] for x in found[:2])
@@ -259,6 +257,7 @@ def _solve(
             interest.progress(len(lams), len(lams))
         criteria = jax.tree.map(lambda x: np.asarray(x)[: len(lams)], criteria)
         return Answers(coef, intercept, np.asarray(found.scale), "ridge", ridge=criteria)
+    squares = quadratic(problem)
     if squares is not None and _wide(problem) and not sparse:
         reduced = row_space(problem, squares, null)
         answers = _solve(reduced.problem, weights, reduced.null, None, lams, tol, interest._replace(max_nonzeros=None), ids)
@@ -322,6 +321,16 @@ def quadratic(problem: Problem) -> Any:
     """The a_j of a penalty that is ``Σ a_j·w_j²`` with every a_j > 0, without bounds; else None."""
     setup, design = problem.setup, problem.design
     return None if design.lower is not None else _ridge.strengths(problem.penalty, setup.shape(design.X.shape[1]), design.X.dtype)
+
+
+def _of_ridge(problem: Problem, interest: Interest) -> Any:
+    """``quadratic`` of a problem that one factorisation solves; else None."""
+    if not isinstance(problem.setup.loss, SquaredError) or isinstance(problem.design.X, Sparse):
+        return None
+    squares = quadratic(problem)
+    if squares is not None and interest.max_nonzeros is not None:
+        raise ValueError("max_nonzeros: ridge has no zero coefficients, so that there is nothing to stop at; leave it out")
+    return squares
 
 
 def _wide(problem: Problem) -> bool:

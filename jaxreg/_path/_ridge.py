@@ -66,16 +66,16 @@ def fit(
     """Every lane (row of weights) at every λ, decreasing; ``ids`` as in ``_moments.of_lanes``."""
     if design.X.shape[0] >= design.X.shape[1]:
         moments = _moments.of_lanes(design, weights, ids)
-        answers, basis = _of_columns(setup, design, moments, a, lams)
+        answers, basis = of_columns(setup, design, moments, a, lams)
         if not bool(jnp.any(answers.blurred)):
-            return answers, _criteria(setup, design, jnp.asarray(weights[0]), basis)
+            return answers, criteria(setup, design, jnp.asarray(weights[0]), basis)
     else:
-        answers, criteria = _of_rows(setup, design, jnp.asarray(weights), a, lams)
+        answers, found = _of_rows(setup, design, jnp.asarray(weights), a, lams)
         if not bool(jnp.any(answers.blurred)):
-            return answers, jax.tree.map(lambda x: x[0], criteria)
+            return answers, jax.tree.map(lambda x: x[0], found)
     lanes = prepare(setup, design, jnp.asarray(weights))
-    answers, criteria = _of_singular_values(setup, design, lanes, a, lams)
-    return answers, jax.tree.map(lambda x: x[0], criteria)
+    answers, found = _of_singular_values(setup, design, lanes, a, lams)
+    return answers, jax.tree.map(lambda x: x[0], found)
 
 
 def _blurred(d2: Array, least: Array, expected: Any) -> Array:
@@ -96,7 +96,7 @@ class Basis(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))
-def _of_columns(setup: Setup, design: Design, moments: Moments, a: Float[Array, "p"], lams: Float[Array, "lams"]) -> tuple[Answers, Basis]:
+def of_columns(setup: Setup, design: Design, moments: Moments, a: Float[Array, "p"], lams: Float[Array, "lams"]) -> tuple[Answers, Basis]:
     def one(lane: Array) -> tuple[Answers, Basis]:
         unit, G, q = _moments.reduce(setup, moments, lane, a, design.free)
         q = q.reshape(q.shape[0], -1)
@@ -125,7 +125,7 @@ def _of_columns(setup: Setup, design: Design, moments: Moments, a: Float[Array, 
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))
-def _criteria(setup: Setup, design: Design, v: Float[Array, "n"], basis: Basis) -> Criteria:
+def criteria(setup: Setup, design: Design, v: Float[Array, "n"], basis: Basis) -> Criteria:
     """One pass over the rows, in blocks, for all λ."""
     n = design.X.shape[0]
     size = min(_ROWS, n)
@@ -221,7 +221,7 @@ def _of_singular_values(
             gcv = rss / (1 - df / cases) ** 2
             return coef.reshape(coef.shape[0], *design.y.shape[1:]), intercept, Criteria(loo, gcv, df)
 
-        coef, intercept, criteria = jax.lax.map(one_lam, lams)
-        return Answers(coef, intercept, lane.scale, jnp.zeros((), bool)), criteria
+        coef, intercept, found = jax.lax.map(one_lam, lams)
+        return Answers(coef, intercept, lane.scale, jnp.zeros((), bool)), found
 
     return jax.lax.map(one, lanes)
