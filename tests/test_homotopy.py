@@ -457,11 +457,11 @@ def test_sums_over_blocks_are_the_sums_over_all_rows(x64):
         np.testing.assert_allclose(part, a[rows].T @ (v[rows, None] * a[rows]), rtol=1e-11, atol=1e-10)
     A, w, b = np.c_[np.ones(2500), X[:, 0]], rng.normal(size=(4, 3)), rng.normal(size=(4, 1))
     setup = Setup(losses.SquaredError("mean"), True, False, None, 3)
-    sums = squared_sums(setup, design, *(jnp.asarray(x) for x in (v, A, w, b)))
+    sums, lever = squared_sums(setup, design, *(jnp.asarray(x) for x in (v, A, w, b)))
     residual = X @ w.T + b.T - response[:, None]
     s = 2 * v[:, None] / v.sum() * residual
     expected = (s * residual).sum(0) / 2, s.T @ X, s.T @ A, s.sum(0), s.T @ response
-    for got, value in zip(sums, expected, strict=True):
+    for got, value in zip((*sums, lever), (*expected, (2 * v / v.sum() * A.T) @ X), strict=True):
         np.testing.assert_allclose(got, value, rtol=1e-11, atol=1e-11)
 
 

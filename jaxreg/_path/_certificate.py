@@ -262,7 +262,7 @@ def _certify_squares(
     # With the curvature 2c the same for every λ, ν = s − 2c·Am and all that is asked of it follow from sums over the rows.
     y = design.y
     curvature = setup.loss.curvature(design.offset, y, v)
-    lever = ((curvature[:, None] * A).T @ design.X).T  # here too
+    sums, lever = squared_sums(setup, design, v, A, coef, intercept)
     hessian, shift = A.T @ (curvature[:, None] * A), A.T @ (curvature * (y - design.offset))
     inverse = _inverse(hessian)
 
@@ -270,9 +270,9 @@ def _certify_squares(
         m = inverse @ sums.slope_free
         line = m @ shift - sums.slope_target
         bend = sums.value - m @ sums.slope_free + m @ hessian @ m / 2
-        return judge(lam, u, sums.value, sums.slope, sums.slope_intercept, sums.slope - lever @ m, lambda t: t * line - t**2 * bend)
+        return judge(lam, u, sums.value, sums.slope, sums.slope_intercept, sums.slope - m @ lever, lambda t: t * line - t**2 * bend)
 
-    return jax.vmap(one_of_squares)(lams, scaled, squared_sums(setup, design, v, A, coef, intercept))
+    return jax.vmap(one_of_squares)(lams, scaled, sums)
 
 
 def _judge(

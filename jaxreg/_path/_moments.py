@@ -15,6 +15,7 @@ from ._columns import Sparse
 from ._engine import Design, Setup, curvature_scale
 
 _ROWS = 1024  # a block's centred copy stays in the cache, and the whole of X is never copied
+_HALVED = 128  # columns from which on a product is made of two
 
 
 def enough(n: int, p: int) -> bool:
@@ -75,11 +76,12 @@ def second_moments(
     size = min(_ROWS, n)
     response = (design.y - design.offset - level).reshape(n, -1)
     width = p + response.shape[1] + 1
+    half = width // 2 if width >= _HALVED else 0  # what is below the diagonal is known from above it: a quarter of the product is saved
 
     def one(span: tuple[Array, Array]) -> Array:
         first, last = span
 
-        def body(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        def body(carry: tuple[Array, tuple[Array, ...]]) -> tuple[Array, tuple[Array, ...]]:
             at, total = carry
             here = jnp.minimum(at, n - size)  # the last block reaches back over rows that the one before it has
             rows = here + jnp.arange(size)
@@ -88,12 +90,20 @@ def second_moments(
             target = jax.lax.dynamic_slice_in_dim(response, here, size)
             root, ones = jnp.sqrt(weights), jnp.ones((size, 1), block.dtype)
             if block.dtype == jnp.float64:  # turned about in the cache first: that takes two thirds of the time
-                a = jax.lax.optimization_barrier(jnp.concatenate([block.T, target.T, ones.T]) * root)
-                return at + size, total + a @ a.T
-            a = jnp.concatenate([block, target, ones], axis=1) * root[:, None]
-            return at + size, total + a.T @ a
+                left = block[:, :half].T * root
+                right = jnp.concatenate([block[:, half:].T, target.T, ones.T]) * root
+                left, right = jax.lax.optimization_barrier((left, right))
+                found = left @ left.T, left @ right.T, right @ right.T
+            else:
+                left = block[:, :half] * root[:, None]
+                right = jnp.concatenate([block[:, half:], target, ones], axis=1) * root[:, None]
+                found = left.T @ left, left.T @ right, right.T @ right
+            return at + size, jax.tree.map(jnp.add, total, found)
 
-        return jax.lax.while_loop(lambda carry: carry[0] < last, body, (first, jnp.zeros((width, width), v.dtype)))[1]
+        rest = width - half
+        nothing = jnp.zeros((half, half), v.dtype), jnp.zeros((half, rest), v.dtype), jnp.zeros((rest, rest), v.dtype)
+        corner, side, other = jax.lax.while_loop(lambda carry: carry[0] < last, body, (first, nothing))[1]
+        return jnp.block([[corner, side], [side.T, other]])
 
     return jax.lax.map(one, (jnp.concatenate([jnp.zeros(1, ends.dtype), ends[:-1]]), ends))
 
@@ -110,8 +120,8 @@ class SquaredSums(NamedTuple):
 
 def squared_sums(
     setup: Setup, design: Design, v: Float[Array, "n"], A: Float[Array, "n q"], coef: Float[Array, "k p"], intercept: Array
-) -> SquaredSums:
-    """One pass over the rows, in blocks whose residuals at all answers stay in the cache."""
+) -> tuple[SquaredSums, Float[Array, "q p"]]:
+    """Those sums, and ``Aᵀ·diag(curvature)·X``: one pass over the rows, in blocks whose residuals at all answers stay in the cache."""
     n = design.X.shape[0]
     response, curvature = design.y - design.offset, setup.loss.curvature(design.offset, design.y, v)
     zero = jnp.zeros(coef.shape[0], coef.dtype)
@@ -120,10 +130,13 @@ def squared_sums(
         residual = _columns.predictors(design.X, coef) + level - response
         s = curvature * residual
         total = jnp.sum(s, axis=1) if setup.intercept else zero
-        return SquaredSums(jnp.sum(s * residual, axis=1) / 2, s @ design.X, s @ A, total, s @ response)
+        sums = SquaredSums(jnp.sum(s * residual, axis=1) / 2, s @ design.X, s @ A, total, s @ response)
+        return sums, (curvature[:, None] * A).T @ design.X
     X, size = design.X, min(_ROWS, n)
 
-    def body(carry: tuple[Array, SquaredSums]) -> tuple[Array, SquaredSums]:
+    Sums = tuple[SquaredSums, Array]
+
+    def body(carry: tuple[Array, Sums]) -> tuple[Array, Sums]:
         at, sums = carry
         here = jnp.minimum(at, n - size)  # the last block reaches back over rows that the one before it has
         block, target, free, bend = (jax.lax.dynamic_slice_in_dim(x, here, size) for x in (X, response, A, curvature))
@@ -132,9 +145,10 @@ def squared_sums(
         s = bend * residual
         total = jnp.sum(s, axis=1) if setup.intercept else zero
         found = SquaredSums(jnp.sum(s * residual, axis=1) / 2, s @ block, s @ free, total, s @ target)
-        return at + size, jax.tree.map(jnp.add, sums, found)
+        return at + size, jax.tree.map(jnp.add, sums, (found, (bend[:, None] * free).T @ block))
 
-    start = SquaredSums(zero, jnp.zeros_like(coef), jnp.zeros((coef.shape[0], A.shape[1]), coef.dtype), zero, zero)
+    (k, p), q = coef.shape, A.shape[1]
+    start = SquaredSums(zero, jnp.zeros_like(coef), jnp.zeros((k, q), coef.dtype), zero, zero), jnp.zeros((q, p), coef.dtype)
     return jax.lax.while_loop(lambda carry: carry[0] < n, body, (jnp.zeros((), int), start))[1]
 
 
