@@ -5,7 +5,7 @@ minute). ``--memory`` adds the peak memory of one fit, each in a process of its 
 
 Fair means: the same X, y and λ, Σ(y − η)²/(2n) + λ·Σ|w| with an intercept and no scaling; two threads each; what is
 installed takes turns within one process (glmnet in an R process beside it, timed there), and the medians are compared; a turn of
-what takes less than 20 ms is as many calls as they hold.
+what takes less than 20 ms is as many calls as they hold, and starts when the threads of the one before it have gone to sleep.
 jaxreg has X on the device and returns what ``jaxreg.path`` returns, its certificate included; scikit-learn, celer and skglm
 get columns that were centred beforehand, outside of the time. The gap is the worst over the path, relative to the null
 model's loss, recomputed here from X, y and the coefficients. A peer that is not installed is named as missing.
@@ -48,6 +48,7 @@ from ._timing import BLOCK  # noqa: E402
 HALF = jaxreg.losses.SquaredError("half_mean")
 # Seconds that one method may take of one row, and how often it is run if it takes fewer.
 PATIENCE, REPEATS = 40.0, 9
+PAUSE = 0.1  # seconds before a turn: idle threads of OpenBLAS spin for tens of ms, and would take the cores of who comes next
 LONG = 10.0  # seconds of a first call, compilation included, after which one call is a turn
 SHAPES = {"B": (1000, 100, 10), "C": (10000, 500, 50), "D": (200, 5000, 20), "E": (1000, 10000, 50), "F": (100000, 200, 20)}
 
@@ -264,6 +265,7 @@ def race(
     for repeat in range(repeats):
         for name in sorted(runs, reverse=bool(repeat % 2)):
             if calls[name] * sum(times[name]) + first[name] < patience or not times[name]:
+                time.sleep(PAUSE)
                 seconds, results[name] = timed(runs[name][0], calls[name])
                 times[name].append(seconds)
     ours = next(iter(methods))
@@ -294,6 +296,7 @@ def measure(row: str, names: list[str], memory: bool) -> None:
     for repeat in range(REPEATS):
         for name in sorted(runs, reverse=bool(repeat % 2)):
             if spent[name] + first[name] < PATIENCE or not times[name]:
+                time.sleep(PAUSE)
                 seconds, results[name] = timed(runs[name][0], calls[name])
                 times[name].append(seconds)
                 spent[name] += calls[name] * seconds
