@@ -7,7 +7,7 @@ import pytest
 
 import jaxreg
 from jaxreg import losses
-from jaxreg._path import _likelihood, _together
+from jaxreg._path import _likelihood, _proximal_newton, _together
 from jaxreg._warnings import ConvergenceWarning
 
 
@@ -164,11 +164,11 @@ def test_what_was_not_near_enough_is_gone_on_with(monkeypatch, p, penalty):
         asked.append(len(args[4]))
         return find(*args)
 
-    monkeypatch.setattr(_likelihood, "goals", coarse)
+    monkeypatch.setattr(_proximal_newton, "goals", coarse)
     monkeypatch.setattr(_likelihood, "fit", counted)
-    _likelihood._shared.clear_cache()
+    _proximal_newton._shared.clear_cache()
     fit = jaxreg.path(X, y, penalty, loss=losses.Logistic(), lams=9)
-    _likelihood._shared.clear_cache()
+    _proximal_newton._shared.clear_cache()
     assert len(asked) == 2
     assert asked[0] == 9
     assert (fit.method, fit.fallback) == ("batch", None)
@@ -199,6 +199,6 @@ def test_separable_classes_are_flagged_where_no_minimum_is():
 def test_changing_lambda_or_data_does_not_compile_anew():
     X, y = made(losses.Logistic())
     jaxreg.path(X, y, jaxreg.L1(), loss=losses.Logistic(), lams=20)
-    before = _likelihood._shared._cache_size()
+    before = _proximal_newton._shared._cache_size()
     jaxreg.path(2 * X, 1 - y, jaxreg.L1(), loss=losses.Logistic(), lams=np.geomspace(2, 0.1, 20))
-    assert _likelihood._shared._cache_size() == before
+    assert _proximal_newton._shared._cache_size() == before

@@ -33,7 +33,7 @@ def follow(
     near: np.ndarray | None,
     origin: np.ndarray,
 ) -> np.ndarray:
-    """The coefficients at every λ (decreasing) as ``_together.follow`` gives them; ``columns`` are those of ``_likelihood``."""
+    """The coefficients at every λ (decreasing) as ``_together.follow`` gives them; ``columns`` are a ``_proximal_newton.Columns``."""
     coef = np.zeros((len(lams), origin.size), lams.dtype)
     last = origin[None]
     for begin in range(0, len(lams), CHUNK):
