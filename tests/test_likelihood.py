@@ -83,6 +83,37 @@ def test_equals_newton(monkeypatch, loss, penalty):
     np.testing.assert_allclose(fit.intercept, whole.intercept, atol=5e-8)
 
 
+@pytest.mark.parametrize(
+    "option", [o if o == "weights" else pytest.param(o, marks=pytest.mark.slow) for o in ("weights", "bounded", "scales")]
+)
+def test_newtons_own_steps_lead_where_those_with_a_shared_hessian_do(monkeypatch, option):
+    X, y = made(losses.Logistic())
+    X = X * np.logspace(-6, 6, 8) if option == "scales" else X
+    solved, taken = _proximal_newton.linear_solve, []
+
+    def counted(*args):
+        jax.debug.callback(lambda: taken.append(1))
+        return solved(*args)
+
+    def fit(few_models):
+        with monkeypatch.context() as patched:
+            patched.setattr(_proximal_newton, "_FEW_MODELS", few_models)
+            patched.setattr(_proximal_newton, "linear_solve", counted)
+            _proximal_newton._shared.clear_cache()
+            found = jaxreg.path(X, y, jaxreg.L1(), loss=losses.Logistic(), lams=24, tol=1e-12, **OPTIONS[option])
+            jax.effects_barrier()
+        _proximal_newton._shared.clear_cache()
+        return found
+
+    shared = fit(np.inf)
+    assert not taken
+    own = fit(_proximal_newton._FEW_MODELS)
+    assert taken
+    assert own.converged.all()
+    # In units of their columns, whose scales differ by 1e12.
+    np.testing.assert_allclose(own.coef * X.std(axis=0), shared.coef * X.std(axis=0), atol=5e-8)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("option", ["plain", "weights", "positive", "unpenalised"])
 def test_working_sets_reach_the_same_answer(monkeypatch, option):

@@ -11,6 +11,7 @@ from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression, Ridge
 
 import jaxreg
 from jaxreg import ConvergenceWarning, losses
+from jaxreg._path import _at_once
 
 from . import reference
 from .reference import made
@@ -641,6 +642,40 @@ def test_ridge_folds_are_the_paths_of_their_rows(n, p):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sample_weight": np.arange(40) % 3.0, "standardize": True},
+        pytest.param({"intercept": False, "offset": np.linspace(-1, 1, 40)}, marks=pytest.mark.slow),
+        pytest.param({"penalty_factor": np.linspace(0.5, 2, 6)}, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("lams", [30, [3.0, 0.5, 10.0]])
+def test_ridge_in_one_program_is_what_it_is_apart(monkeypatch, options, lams):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 6)), rng.normal(size=40)
+    fit = lambda: jaxreg.cross_validate(X, y, jaxreg.L2(), lams=lams, folds=np.arange(40) % 4, **options)  # noqa: E731
+    whole, found = _at_once.fit, []
+
+    def seen(*args, **given):
+        found.append(whole(*args, **given))
+        return found[-1]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_at_once, "fit", seen)
+        together = fit()
+    assert found[0] is not None
+    monkeypatch.setattr(_at_once, "fit", lambda *_, **__: None)
+    apart = fit()
+    assert together.path.method == apart.path.method == "ridge"
+    assert (together.path.loo is None) == (apart.path.loo is None) == ("standardize" in options)
+    for name in ("lams", "coef", "intercept", "gcv", "df", *(() if apart.path.loo is None else ("loo",))):
+        np.testing.assert_allclose(getattr(together.path, name), getattr(apart.path, name), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(together.fold_coef, apart.fold_coef, atol=1e-12)
+    np.testing.assert_allclose(together.fold_errors, apart.fold_errors, rtol=1e-10)
+    assert together.path.gap.max() < 1e-13
+
+
 def test_ridge_criteria_over_several_blocks_of_rows():
     """4,500 rows are three blocks, the last one reaching back; weights of zero are no rows."""
     X, y = made(4500, 3)
