@@ -510,3 +510,54 @@ def test_a_fold_with_too_many_events_is_followed_apart(monkeypatch):
     after = fit()
     assert not np.asarray(found[0].whole).any()
     np.testing.assert_allclose(after.fold_coef, before.fold_coef, atol=1e-13)
+
+
+# --- many targets ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sample_weight": np.arange(60) % 3.0, "standardize": True},
+        pytest.param({"intercept": False, "offset": np.linspace(-1, 1, 60)}, marks=pytest.mark.slow),
+        pytest.param({"lower": 0.0, "upper": 0.4}, marks=pytest.mark.slow),
+        pytest.param({"penalty_factor": np.r_[0.0, 0.0, np.linspace(0.5, 2, 10)]}, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("penalty", [jaxreg.L1(), jaxreg.ElasticNet(l1_ratio=0.5)])
+def test_many_targets_are_so_many_paths(penalty, options):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 12))
+    Y = X[:, :3] @ rng.normal(size=(3, 4)) + rng.normal(size=(60, 4))
+    if "offset" in options:
+        options = {**options, "offset": np.tile(options["offset"][:, None], 4)}
+    fit = jaxreg.path(X, Y, penalty, lams=np.geomspace(60, 0.5, 15), **options)
+    assert (fit.method, fit.fallback) == ("homotopy" if isinstance(penalty, jaxreg.L1) and "lower" not in options else "batch", None)
+    assert fit.gap.max() < 1e-12
+    for t in range(4):
+        own = {**options, "offset": options["offset"][:, t]} if "offset" in options else options
+        one = jaxreg.path(X, Y[:, t], penalty, lams=fit.lams, **own)
+        np.testing.assert_allclose(fit.coef[..., t], one.coef, atol=1e-11)
+        np.testing.assert_allclose(fit.intercept[:, t], one.intercept, atol=1e-11)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("penalty", [jaxreg.L1(), jaxreg.ElasticNet(l1_ratio=0.5)])
+def test_many_targets_of_more_features_than_a_tableau_holds(penalty):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 1500))
+    Y = X[:, :3] @ rng.normal(size=(3, 2)) + rng.normal(size=(40, 2))
+    fit = jaxreg.path(X, Y, penalty, lams=12)
+    assert fit.method in ("homotopy", "batch")
+    assert fit.converged.all()
+    np.testing.assert_allclose(fit.coef[..., 1], jaxreg.path(X, Y[:, 1], penalty, lams=fit.lams).coef, atol=1e-10)
+
+
+def test_folds_of_many_targets_are_the_paths_of_their_rows():
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(40, 5)), rng.normal(size=(40, 3))
+    folds = np.arange(40) % 4
+    cv = jaxreg.cross_validate(X, Y, jaxreg.L1(), folds=folds, lams=[20.0, 5.0, 1.0])
+    assert set(cv.fold_method) == {"homotopy"}
+    alone = jaxreg.path(X[folds != 2], Y[folds != 2], jaxreg.L1(), lams=cv.lams)
+    np.testing.assert_allclose(cv.fold_coef[2], alone.coef, atol=1e-11)

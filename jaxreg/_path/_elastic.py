@@ -62,15 +62,17 @@ def fit(
     step: Callable[[int, int, np.ndarray], bool],
     *,
     dual: bool = False,
+    moments: Moments | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(coefficients, intercepts, scales) of each lane (row of weights) at every λ (decreasing), as ``_lasso.fit`` takes them.
 
-    ``dual`` is for few features, of more than there are rows, which are solved by their Gram matrix otherwise.
+    ``dual`` is for few features, of more than there are rows, which are solved by their Gram matrix otherwise; ``moments`` are what
+    ``_moments.of_lanes`` would find, if they are known.
     """
     n, p = design.X.shape
     wide = p > (n if dual else max(n, FEW)) and bool((np.asarray(penalty.b) > 0).all())  # then no Gram matrix is needed
     by_moments = _moments.enough(n, p) and not wide and not isinstance(design.X, Sparse)
-    moments = _moments.of_lanes(design, weights, ids) if by_moments else None
+    moments = (_moments.of_lanes(design, weights, ids) if moments is None else moments) if by_moments else None
     found: list[tuple[np.ndarray, ...]] = []
     for lane in range(len(weights)):
         told = functools.partial(step, lane)

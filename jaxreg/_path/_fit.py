@@ -12,7 +12,7 @@ import numpy as np
 
 from .._dtypes import is_number
 from ..losses import SquaredError
-from . import _at_once, _elastic, _lasso, _likelihood, _ridge, _together
+from . import _at_once, _elastic, _lasso, _likelihood, _ridge, _targets, _together
 from ._batch import FEW
 from ._certificate import LANES, Certificate, Null, certify, certify_lanes, constant_curvature, free_columns, null_model, why_no_gap
 from ._columns import Sparse, refusal
@@ -257,6 +257,10 @@ def _solve(
             interest.progress(len(lams), len(lams))
         criteria = jax.tree.map(lambda x: np.asarray(x)[: len(lams)], criteria)
         return Answers(coef, intercept, np.asarray(found.scale), "ridge", ridge=criteria)
+    many = _targets.strengths(setup, design, penalty) if interest.max_nonzeros is None else None
+    if many is not None:
+        told = interest.teller(len(weights), len(lams), apart=True)
+        return Answers(*_targets.fit(setup, design, weights, many, lams, ids, told))
     squares = quadratic(problem)
     if squares is not None and _wide(problem) and not sparse:
         reduced = row_space(problem, squares, null)

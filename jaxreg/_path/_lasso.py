@@ -62,14 +62,16 @@ def fit(
     lams: np.ndarray,
     ids: np.ndarray | None,
     step: Callable[[int, int, np.ndarray], bool],
+    moments: Moments | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Knots]:
     """(coefficients, intercepts, scales) of each lane (row of weights) at every λ (decreasing), and the first one's knots.
 
     ``step(lane, λ done, coefficients of the last of them)`` is told of progress; its answer True ends the lane there. ``ids`` are as in
-    ``_moments.of_lanes``.
+    ``_moments.of_lanes``; ``moments`` are what it would find, if they are known.
     """
     n, p = design.X.shape
-    moments = _moments.of_lanes(design, weights, ids) if _moments.enough(n, p) else None
+    if moments is None and _moments.enough(n, p):
+        moments = _moments.of_lanes(design, weights, ids)
     rooms = np.minimum((weights > 0).sum(axis=1) - setup.intercept, p)
 
     def one(lane: int) -> Found:

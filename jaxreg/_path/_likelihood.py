@@ -22,7 +22,7 @@ from ._proximal_newton import Columns, Likelihood
 from ._together import Aim
 
 _FIRM = 1e-8  # share of the loss's curvature that a penalty adds, from which on a minimiser is told from others
-_SMALL = 256, 512  # coefficients that are a set from the start, and where there are as many rows
+_SMALL = 256, 512  # coefficients up to which all are members from the start: in any case, and where there are as many rows
 
 
 def strengths(setup: Setup, design: Design, penalty: Penalty) -> Strengths | None:
@@ -50,7 +50,7 @@ def fit(
     """(coefficients, intercepts, scales) of each lane (row of weights) at every λ (decreasing), as ``_lasso.fit`` takes them.
 
     Args:
-      null: where paths start, and whose gradient residuals within ``tol`` are measured by.
+      null: the model at which paths start; residuals are measured in units of its gradient.
       before: the lanes' coefficients and intercepts that missed ``tol`` for all that was expected: from there on to the finest residuals.
     """
     dtype = design.X.dtype
@@ -63,7 +63,7 @@ def fit(
     for lane, v in enumerate(weights):
         answers = []
         silent = np.zeros(design.X.shape[1], bool) if isinstance(rows, SparseRows) else np.asarray(_silent(setup, rows, v))
-        for target, (one, of_one, strength, tilt) in enumerate(_by_target(setup, design, penalty, null.slope)):
+        for target, (one, of_one, strength, tilt) in enumerate(by_target(setup, design, penalty, null.slope)):
             size = jnp.linalg.norm(tilt * own[0] / frame[1])
             size = jnp.where(size > 0, size, 1)
             columns = _columns(one, of_one, strength, frame, own[lane], jnp.asarray(v))._replace(rows=rows, coarse=coarse)
@@ -118,7 +118,7 @@ def _told(
     return step(lane, (target * total + done) // targets, units[:, :p])
 
 
-def _by_target(setup: Setup, design: Design, penalty: Strengths, slope: Array) -> Iterator[tuple[Setup, Design, Strengths, Array]]:
+def by_target(setup: Setup, design: Design, penalty: Strengths, slope: Array) -> Iterator[tuple[Setup, Design, Strengths, Array]]:
     """A penalty that is a sum over coefficients leaves nothing that targets share."""
     if setup.outputs is None:
         yield setup, design, penalty, slope

@@ -14,7 +14,7 @@ from . import _columns
 from ._columns import Sparse
 from ._engine import Design, Setup, curvature_scale
 
-_ROWS = 1024  # a block's centred copy stays in the cache, and the whole of X is never copied
+_ROWS = 1024  # a block's centred copy stays in the cache; of X as a whole there is a copy only where folds are put in order
 _HALVED = 128  # columns from which on a product is made of two
 
 
@@ -191,6 +191,13 @@ def of_lanes(design: Design, weights: np.ndarray, ids: np.ndarray | None) -> Mom
     for lane in np.flatnonzero(thin):
         sums = sums.at[lane].set(second_moments(design, weights[lane], moments.center, moments.level, everything)[0])
     return moments._replace(sums=sums)
+
+
+def of_target(moments: Moments, target: int) -> Moments:
+    """Those of one target of several."""
+    p = moments.center.size
+    kept = np.array([*range(p), p + target, moments.sums.shape[-1] - 1])
+    return Moments(moments.sums[:, kept[:, None], kept], moments.center, moments.level[target])
 
 
 def in_order(ids: np.ndarray | None) -> list[tuple[np.ndarray, np.ndarray]]:

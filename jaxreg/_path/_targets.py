@@ -1,0 +1,57 @@
+"""Squared error of many targets, under a penalty that is a sum over coefficients: a path for each, from moments that they share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._penalties import Penalty
+from ..losses import SquaredError
+from . import _elastic, _lasso, _likelihood, _moments
+from ._columns import Sparse
+from ._elastic import Strengths, of_penalty
+from ._engine import Design, Setup
+
+
+def strengths(setup: Setup, design: Design, penalty: Penalty) -> Strengths | None:
+    """What the penalty is in the coefficients, (p, T); None where the problem is another, or leaves a target without a part of L1."""
+    if not isinstance(setup.loss, SquaredError) or setup.outputs is None or isinstance(design.X, Sparse):
+        return None
+    found = of_penalty(setup, design, penalty)
+    return found if found is not None and (np.asarray(found.a) > 0).any(axis=0).all() else None
+
+
+def fit(
+    setup: Setup,
+    design: Design,
+    weights: np.ndarray,
+    penalty: Strengths,
+    lams: np.ndarray,
+    ids: np.ndarray | None,
+    step: Callable[[int, int, np.ndarray], bool],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
+    """(coefficients, intercepts, scales) of each lane (row of weights) at every λ (decreasing), and how they were found."""
+    exact = design.lower is None and not (np.asarray(penalty.b) > 0).any()
+    moments = _moments.of_lanes(design, weights, ids) if _moments.enough(*design.X.shape) else None
+    answers, scales = [], None
+    for target, (one, of_one, strength, _) in enumerate(_likelihood.by_target(setup, design, penalty, jnp.zeros(()))):
+        own = None if moments is None else _moments.of_target(moments, target)
+        told = functools.partial(_told, step, target, setup.columns, len(lams))
+        if exact:
+            coef, intercept, scales, _ = _lasso.fit(one, of_one, weights, strength.a, lams, ids, told, own)
+        else:
+            coef, intercept, scales = _elastic.fit(one, of_one, weights, strength, lams, ids, told, moments=own)
+        answers.append((coef, intercept))
+    assert scales is not None  # there is a target
+    coef, intercept = np.stack([coef for coef, _ in answers], axis=-1), np.concatenate([level for _, level in answers], axis=-1)
+    return coef, intercept, scales, "homotopy" if exact else "batch"
+
+
+def _told(
+    step: Callable[[int, int, np.ndarray], bool], target: int, targets: int, total: int, lane: int, done: int, coef: np.ndarray
+) -> bool:
+    """Progress of one target of several, as that of the lane."""
+    return step(lane, (target * total + done) // targets, coef)
