@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn import metrics
-from sklearn.model_selection import KFold, ShuffleSplit, TimeSeriesSplit
+from sklearn.model_selection import KFold, RepeatedKFold, ShuffleSplit, TimeSeriesSplit
 
 import jaxreg
 from jaxreg import Folds, losses
@@ -199,3 +199,14 @@ def test_bad_input(data, case):
 def test_bad_folds(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_pairs_that_hold_out_every_row_in_turn_are_rounds():
+    drawn = Folds.draw(23, 4, jax.random.key(0), repeats=3)
+    given = Folds.of_pairs(zip(drawn.train, drawn.test, strict=True), 23)
+    np.testing.assert_array_equal(given.repeat, drawn.repeat)
+    assert Folds.of_pairs(RepeatedKFold(n_splits=5, n_repeats=2, random_state=0).split(np.zeros(23)), 23).repeats == 2
+    # Not every row is held out, or some of them more often than others: then all is one round.
+    overlapping = [(np.arange(10, 23), np.arange(10)), (np.arange(5), np.arange(5, 23)), (np.arange(5, 23), np.arange(5))]
+    for pairs in (ShuffleSplit(4, random_state=0).split(np.zeros(23)), overlapping):
+        assert Folds.of_pairs(pairs, 23).repeats == 1

@@ -101,3 +101,21 @@ def test_traced_data_are_refused_with_the_way_out():
     X, y = made(30, 3)
     with pytest.raises(TypeError, match="X is traced: paths look at their data"):
         jax.jit(lambda X: jaxreg.path(X, y, jaxreg.L1()).coef)(X)
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(np.float32, 1e-20), (np.float32, 1e20), (np.float64, 1e-100), (np.float64, 1e100)])
+def test_weights_whose_squares_vanish_are_refused(dtype, size):
+    """Certificates are made of them: zeros would say that all has converged."""
+    rng = np.random.default_rng(0)
+    X, y, weights = rng.normal(size=(20, 2)).astype(dtype), (np.arange(20) % 2).astype(dtype), np.full(20, size)
+    with pytest.raises(ValueError, match=r"sample_weight: the largest is 1e.*multiply all weights and λ"):
+        jaxreg.path(X, y, jaxreg.L2(), loss=losses.Logistic(), lams=[size], sample_weight=weights)
+    assert jaxreg.path(X, y, jaxreg.L2(), loss=losses.Logistic("mean"), lams=[0.1], sample_weight=weights).converged.all()
+
+
+def test_classes_that_a_free_feature_separates_are_told_of():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 3))
+    with pytest.warns(jaxreg.ConvergenceWarning, match="features without a penalty separate the classes"):
+        fit = jaxreg.path(X, X[:, 0] > 0, jaxreg.L1(), loss=losses.Logistic(), lams=[1.0], penalty_factor=[0, 1, 1])
+    assert not fit.converged.any()

@@ -268,10 +268,12 @@ def race(
                 time.sleep(PAUSE)
                 seconds, results[name] = timed(runs[name][0], calls[name])
                 times[name].append(seconds)
-    ours = next(iter(methods))
-    base, reference = statistics.median(times[ours]), runs[ours][1](results[ours])
+    own = next(iter(methods))
+    if own not in runs:
+        raise SystemExit(f"{own} itself failed, as said above: there is nothing to compare with")
+    base, reference = statistics.median(times[own]), runs[own][1](results[own])
     for name, (_, answer) in runs.items():
-        median, distance = statistics.median(times[name]), off(reference if name == ours else answer(results[name]), reference)
+        median, distance = statistics.median(times[name]), off(reference if name == own else answer(results[name]), reference)
         compiled = f"{max(first[name] - median, 0):9.2f}" if "jax" in name else f"{'':9}"
         memory = f" {peak(name):9.0f}" if peak and "glmnet" not in name else ""  # glmnet's is another process
         print(

@@ -1,4 +1,4 @@
-"""Squared error of few features: moments, null model, the paths of all lanes and their certificates as one compiled program.
+"""Squared error of few features, for the rows there are: moments, null model, paths and certificates of all lanes as one program.
 
 What a small problem costs is calls: a dozen of them take longer than the arithmetic. Where the program meets what it is not made for
 (a path of more events than there is room for, a fold that holds nearly all of a column) it says so, and the general way is taken.

@@ -63,7 +63,7 @@ def largest_eigenvalue(G: Float[Array, "p p"]) -> Float[Array, ""]:
 
 
 def residual(U: Float[Array, "L p"], slope: Float[Array, "L p"], soft: Array, low: Array, up: Array) -> Float[Array, "L"]:
-    """How far each row is from stationary when all but ``soft·|u|`` and the bounds has the gradient ``slope``."""
+    """How far each row is from stationary; ``slope`` is the gradient of everything but ``soft·|u|`` and the bounds."""
     down, rise = jnp.where(U > 0, soft, -soft), jnp.where(U < 0, -soft, soft)
     # A bound that is met takes any slope that pushes against it.
     least = slope + jnp.where(low >= U, -jnp.inf, down)

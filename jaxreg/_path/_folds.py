@@ -143,6 +143,8 @@ class Folds:
     def of_pairs(cls, pairs: Iterable[tuple[Any, Any]], n: int) -> Folds:
         """Given pairs (rows to train on, rows to test on), as scikit-learn's splitters yield them; indices or masks.
 
+        Where the pairs hold out every row once before one is held out again (``RepeatedKFold``), each such round is a repeat.
+
         Raises:
           ValueError: fewer than two pairs, rows out of range, a row in both parts of a pair.
         """
@@ -153,7 +155,7 @@ class Folds:
         if (train & test).any():
             split, row = np.argwhere(train & test)[0]
             raise ValueError(f"folds: pair {split} trains on row {row} and tests on it; a row may be in one part only")
-        return cls(train, test, np.zeros(len(parts), int))
+        return cls(train, test, _rounds(test))
 
     @property
     def ids(self) -> np.ndarray | None:
@@ -260,3 +262,12 @@ def _mask(rows: Any, n: int) -> np.ndarray:
     if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer) or (rows.size and (rows.min() < 0 or rows.max() >= n)):
         raise ValueError(f"folds: each part of a pair must be row numbers 0 … {n - 1} or {n} booleans")
     return np.isin(np.arange(n), rows)
+
+
+def _rounds(test: np.ndarray) -> np.ndarray:
+    """Of each fold the round in which it holds rows out, if every round holds out each row once; else 0."""
+    times = np.cumsum(test, axis=0)
+    level = times.max(axis=1)
+    ends = np.flatnonzero((times == level[:, None]).all(axis=1))  # folds after which all rows were held out equally often
+    partitions = len(ends) == level[-1] and len(ends) and ends[-1] == len(test) - 1 and (level[ends] == np.arange(1, len(ends) + 1)).all()
+    return np.searchsorted(ends, np.arange(len(test))) if partitions else np.zeros(len(test), int)

@@ -87,6 +87,7 @@ def check_problem(
         raise ValueError(f"sample_weight must be >= 0, but {(weights < 0).sum()} entries are negative")
     if (weights > 0).sum() < 2:
         raise ValueError("sample_weight: fewer than two rows have a positive weight")
+    _check_size(loss, float(weights.max()), dtype)
     seen = np.asarray(y)[weights > 0]
     loss.check_targets(seen)
     flat = bool(np.all(np.ptp(seen, axis=0) == 0)) and (bool(intercept) or not loss.intercept or not seen.any())
@@ -133,12 +134,23 @@ def _check_operations(setup: Setup, design: Design, penalty: Penalty) -> None:
             _check_operations(setup, design._replace(lower=None, upper=None), penalty)
             raise UnknownOperation(
                 f"lower and upper: the joint prox or subdifferential of bounds and {penalty!r} is not known; leave them out or take a "
-                "separable convex penalty. Of a group norm and coefficients >= 0 it is known: add NonNegative() to the penalty"
+                "separable convex penalty. Of coefficients >= 0 and a group norm, MCP or SCAD it is known: add NonNegative() to the penalty"
             ) from error
         raise UnknownOperation(
             f"penalty: a path needs the prox and the subdifferential of {penalty!r}, and they are not both known; smooth a term with "
             ".envelope(mu), or use jaxreg.solve where the prox is known"
         ) from error
+
+
+def _check_size(loss: Loss, largest: float, dtype: Any) -> None:
+    """Squares of sums of weights, which certificates are made of, must neither vanish nor overflow."""
+    info = jnp.finfo(dtype)
+    low, high = float(info.tiny) ** 0.25, float(info.max) ** 0.25
+    if loss.reduction == "sum" and not isinstance(loss, SquaredError) and not low <= largest <= high:
+        raise ValueError(
+            f"sample_weight: the largest is {largest:.2g}, and in {np.dtype(dtype).name} it must be within {low:.0e} and {high:.0e}; "
+            "multiply all weights and λ by one number, which changes nothing, or take the loss's reduction 'mean'"
+        )
 
 
 def _matrix(X: Any, found: Any, dtype: Any, weights: Any, loss: Loss) -> Any:

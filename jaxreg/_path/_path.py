@@ -45,8 +45,9 @@ def path(
     libraries). The intercept b is never penalised. Each answer carries its relative duality gap and stationarity residual,
     computed from X and y apart from the solver; what is not converged is marked and warned of.
 
-    A lasso under squared error, without bounds, is followed exactly from knot to knot (``Path.knots``), so that the number of
-    λ costs next to nothing; where rounding leaves such a path short of ``tol``, Newton's method takes over (``Path.fallback``).
+    A lasso under squared error, without bounds, is followed exactly from knot to knot (``Path.knots``, of one target), so that
+    the number of λ costs next to nothing; where rounding leaves such a path short of ``tol``, Newton's method takes over
+    (``Path.fallback``).
 
     Args:
       X: (n, p) design matrix. NumPy input of float64 (and integers) is computed in float64 and returned as NumPy; float32
@@ -54,8 +55,8 @@ def path(
         centred in thought: smooth losses and squared error with L1, L2 or both, and every option; the rest asks for X.toarray(). No second
         method takes over where these miss ``tol``, and a working set holds 8192 features (``max_nonzeros`` stops before).
         Columns whose mean is more than some 1e4 times their spread cost the certificate digits: centre them first.
-      y: (n,) targets, (n, targets) for squared error, classes coded 0, 1, … for the likelihoods of classes, (n, 2) times and
-        events (1, or 0 for censored) for ``Cox``.
+      y: (n,) targets, (n, targets) for losses of numbers and counts (every target has each λ of the grid), classes coded
+        0, 1, … for the likelihoods of classes, (n, 2) times and events (1, or 0 for censored) for ``Cox``.
       penalty: a jaxreg penalty on the coefficients; the grid multiplies it (``penalty.at(λ)``), so ``L1()`` gives
         ``λ·Σ|w|``.
       loss: data term; default ``losses.SquaredError()``, the sum of squares. λ is in units of this loss: under ``"sum"`` it
@@ -133,6 +134,8 @@ def as_path(problem: Problem, fits: Fits, penalty: Penalty, asked: Any) -> Path:
         reason = f"λ = 0 has no solution: {found} and the coefficients diverge"
     elif isinstance(problem.design.X, Sparse) and np.isnan(coef).any():
         reason = f"X is sparse and more than {LARGEST} coefficients would not be zero: coef is NaN there. max_nonzeros stops before"
+    elif setup.loss.classification and (kkt > 1).any():  # farther from stationary than the null model
+        reason = "the coefficients diverge, as they do where features without a penalty separate the classes: then there is no minimiser"
     else:
         reason = fits.reason or (_no_bound(lams[np.isnan(gap)]) if np.isnan(gap).any() else None)
     arrays: dict[str, Any] = {
@@ -193,7 +196,9 @@ def warn_if_not_converged(result: Path, what: str = "path", stacklevel: int = 3)
         gap, kkt = np.asarray(result.gap)[missed], np.asarray(result.kkt)[missed]
         worst = f"gap {np.nanmax(gap):.1e}, residual" if np.isfinite(gap).any() else "residual"
         worst = f"worst {worst} {np.nanmax(kkt):.1e}" if np.isfinite(kkt).any() else "no finite answer"
-        advice = result.gap_reason or "A larger tol or fewer, larger λ may serve"
+        advice = (
+            result.gap_reason or "A larger tol or fewer, larger λ may serve, or columns that are centred first where their means are large"
+        )
         lams = np.asarray(result.lams)[missed]
         warnings.warn(
             f"{what}: {missed.sum()} of {missed.size} λ did not reach tol={result.tol:g} ({worst}, largest such "

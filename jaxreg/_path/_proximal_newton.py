@@ -8,7 +8,7 @@ one proximal Newton step (Lee, Sun and Saunders, Proximal Newton-type methods fo
 an H that is made once for all and again where that saves steps. A step then costs two products with the working set's columns for all λ
 together, where Newton's own would cost a Hessian for each λ. Such steps find the coefficients that are not zero and converge linearly.
 Where many would be left, Newton's own on those coefficients finish: by conjugate gradients, which need no Hessian, preconditioned with
-the inverse of the one that is shared.
+the inverse of the one that is shared. What neither brings near enough is solved λ by λ, each with a Hessian of its own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ._together import Aim, goals
 _STEPS = 60
 _STALLED = 3  # steps without progress that end it: rounding rules
 _ENOUGH = 10.0  # times the goal: what rounding leaves is not worth a Hessian for each λ
-_FEW_STEPS = 2  # are taken with the Hessian at hand, even if they gain little
+_FEW_STEPS = 2  # that seem to be left are taken with the Hessian at hand
 _FEW_MODELS = 3  # steps with a shared Hessian that cost no more than Newton's own
 _CONJUGATE = 50  # steps of a linear system at most
 _JOINED = 8  # coefficients that an inverse may lack
@@ -186,7 +186,7 @@ def _minimised(
     eps = jnp.finfo(lams.dtype).eps
     # More steps than a new Hessian is worth: it costs b products with X, a step a few for each λ.
     few = _FEW_STEPS + a.size / 64
-    few_digits = coarse.dtype
+    coarse_type = coarse.dtype
 
     def value(U: Array, eta: Array) -> Array:
         return jax.vmap(lambda eta: loss(eta, y, v))(eta) + jnp.sum(penalty(U), axis=1)
@@ -209,7 +209,7 @@ def _minimised(
     def made(c: Array) -> Hessian:
         # A model is no nearer to the truth in more digits; in units that float32 can hold.
         size = jnp.max(c)
-        H = gram(coarse, (c / jnp.where(size > 0, size, 1)).astype(few_digits)).astype(c.dtype) * size
+        H = gram(coarse, (c / jnp.where(size > 0, size, 1)).astype(coarse_type)).astype(c.dtype) * size
         diagonal = jnp.diagonal(H)
         d = jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1))
         G = H / d / d[:, None]
@@ -240,12 +240,12 @@ def _minimised(
     def newton(carry: _Carry, curvatures: Array) -> Array:
         """Where each λ's own Newton step leads on the coefficients that are not at zero or a bound."""
         U, hessian = carry.U, carry.hessian
-        free, d = movable(U), hessian.size.astype(few_digits)
+        free, d = movable(U), hessian.size.astype(coarse_type)
         right = jnp.where(free & (carry.best > goal)[:, None], -(carry.slope + bend * U + soft * jnp.sign(U)), 0)
         # In units that float32 can hold.
         size, of_right = jnp.max(curvatures, axis=1, keepdims=True), jnp.max(jnp.abs(right), axis=1, keepdims=True)
         size, of_right = (jnp.where(x > 0, x, 1) for x in (size, of_right))
-        c, ridge, right = ((x / y).astype(few_digits) for x, y in ((curvatures, size), (bend, size), (right, of_right)))
+        c, ridge, right = ((x / y).astype(coarse_type) for x, y in ((curvatures, size), (bend, size), (right, of_right)))
         ridge = jnp.minimum(ridge, 0.1 * jnp.finfo(jnp.float32).max)
 
         def times(P: Array) -> Array:
@@ -255,7 +255,7 @@ def _minimised(
             return jnp.where(free, ((R / d).astype(jnp.float32) @ hessian.known.inverse).astype(R.dtype) / d, 0)
 
         # No more digits than a full step would gain.
-        share = jnp.clip(carry.reached / unit, jnp.maximum(0.1 * goal / carry.reached, SHORT), 0.1).astype(few_digits)
+        share = jnp.clip(carry.reached / unit, jnp.maximum(0.1 * goal / carry.reached, SHORT), 0.1).astype(coarse_type)
         D = linear_solve(times, precondition, right, share, _CONJUGATE).astype(U.dtype) * of_right / size
         to = U + jnp.where(jnp.isfinite(D), D, 0)
         return jnp.clip(jnp.where((to * U < 0) & (soft > 0), 0, to), low, up)

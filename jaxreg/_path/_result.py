@@ -24,8 +24,8 @@ class Path:
       kkt: (L,) stationarity residual relative to the gradient at the null model.
       nonzeros: (L,) number of coefficients that are not zero.
       converged: (L,) bool: the gap (or, where undefined, the residual) is finite and within ``tol``, and the residual within √tol.
-        Classes that are separable are flagged at λ = 0; where only some rows are, or along a feature without a penalty, there is no
-        minimiser either, and what is called converged is a point whose loss is within the gap of the infimum.
+        Classes that are separable are flagged at λ = 0. Where only some rows are, or a feature without a penalty separates them, there is
+        no minimiser either: what is called converged then is a point whose loss is within the gap of the infimum, or nothing is.
       deviance_ratio: (L,) share of the null model's loss that is explained.
       loss_value: (L,) the data term at the answer.
       null_loss: the data term of the null model.
