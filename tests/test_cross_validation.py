@@ -74,6 +74,8 @@ def test_the_edge_of_the_grid_is_seen(data):
     assert not jaxreg.cross_validate(X, y, jaxreg.L1(), loss=HALF, lams=[1.0, 0.8, 0.0], folds=5, key=KEY).edge  # nothing is below 0
     noise = np.random.default_rng(5).normal(size=60)  # nothing to find: the largest λ is best, and that is no edge
     assert not jaxreg.cross_validate(X, noise, jaxreg.L1(), loss=HALF, lams=[1.0, 0.8, 1e-9], folds=5, key=KEY).edge
+    with pytest.warns(jaxreg.GridEdgeWarning, match=r"the largest λ, 0\.01, at which the model still explains"):
+        jaxreg.cross_validate(X, noise, jaxreg.L1(), loss=HALF, lams=[0.01, 0.001], folds=5, key=KEY)
 
 
 def test_folds_come_from_the_key_and_are_balanced():

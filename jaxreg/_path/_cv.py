@@ -25,6 +25,7 @@ from ._path import as_path, perfect, warn_if_not_converged
 from ._scoring import SCORES, check_scoring, mean_score
 
 RULES = ("min", "1se")
+_NULL = 0.01  # share of the null model that a model at the largest λ may explain without a word: ridge never explains nothing
 
 
 def cross_validate(
@@ -84,7 +85,8 @@ def cross_validate(
 
     Warns:
       ConvergenceWarning: some λ, of all rows or of a fold, did not reach ``tol``.
-      GridEdgeWarning: the smallest error is that of the smallest λ, which is not 0.
+      GridEdgeWarning: the smallest error is that of the smallest λ, which is not 0, or of the largest, though that one explains
+        more than a hundredth of the null model's loss.
 
     References:
       Hastie, Tibshirani and Friedman, The Elements of Statistical Learning, 2009, §7.10; Bengio and Grandvalet, No
@@ -115,6 +117,14 @@ def cross_validate(
         warnings.warn(
             f"cross_validate: the smallest error is that of the smallest λ, {float(result.lam_min):.4g}, so that a smaller λ may be "
             "better; extend lams downwards",
+            GridEdgeWarning,
+            stacklevel=2,
+        )
+    share = float(result.path.deviance_ratio[0])
+    if len(result.lams) > 1 and result.index_min == 0 and share > _NULL:
+        warnings.warn(
+            f"cross_validate: the smallest error is that of the largest λ, {float(result.lam_min):.4g}, at which the model still explains "
+            f"{share:.1%}, so that a larger λ may be better; extend lams upwards",
             GridEdgeWarning,
             stacklevel=2,
         )

@@ -35,7 +35,8 @@ class Path:
         conjugate gradients, the dual, or for likelihoods Newton steps that share a Hessian), "ridge" (one factorisation) or "newton" (one
         λ after the other).
       fallback: why "newton" had to finish some λ of what "homotopy" or "batch" began, or None.
-      knots: where the exact path bends (:class:`Knots`); None for other methods, and where one λ had to be finished by another.
+      knots: where the exact path bends (:class:`Knots`); None for other methods, for many targets, and where one λ had to be finished
+        by another method.
       gap_reason: why the gap is NaN, or None.
       interrupted: whether Ctrl-C ended it before the last λ that was asked for.
       reordered: whether the λ were passed in another order than they are returned.
