@@ -149,6 +149,7 @@ def test_classes_are_stratified_and_scored_by_log_loss():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")
 def test_sample_weights_weigh_training_and_scoring(data):
     X, y = data
     v = np.random.default_rng(1).integers(1, 4, 60)
