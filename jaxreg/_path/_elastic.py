@@ -70,9 +70,8 @@ def fit(
     ``_moments.of_lanes`` would find, if they are known.
     """
     n, p = design.X.shape
-    wide = p > (n if dual else max(n, FEW)) and bool((np.asarray(penalty.b) > 0).all())  # then no Gram matrix is needed
-    by_moments = _moments.enough(n, p) and not wide and not isinstance(design.X, Sparse)
-    moments = (_moments.of_lanes(design, weights, ids) if moments is None else moments) if by_moments else None
+    if moments is None and by_moments(design, penalty, dual=dual):
+        moments = _moments.of_lanes(design, weights, ids)
     found: list[tuple[np.ndarray, ...]] = []
     for lane in range(len(weights)):
         told = functools.partial(step, lane)
@@ -104,6 +103,13 @@ def fit(
             units = _together.follow(work, free, own, told, near)
         found.append(tuple(np.asarray(x) for x in _original(setup, design, unit, jnp.asarray(units))))
     return tuple(np.stack(column) for column in zip(*found, strict=True))  # pyright: ignore[reportReturnType]
+
+
+def by_moments(design: Design, penalty: Strengths, *, dual: bool = False) -> bool:
+    """Whether the Gram matrix of all columns is what it is solved by."""
+    n, p = design.X.shape
+    wide = p > (n if dual else max(n, FEW)) and bool((np.asarray(penalty.b) > 0).all())  # then none is needed
+    return _moments.enough(n, p) and not wide and not isinstance(design.X, Sparse)
 
 
 def _later(told: Callable[[int, np.ndarray], bool], before: int, done: int, coef: np.ndarray) -> bool:

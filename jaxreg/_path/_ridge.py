@@ -1,8 +1,8 @@
 """Ridge for every λ from one factorisation, with exact leave-one-out, GCV and effective degrees of freedom.
 
 With Z the centred, weighted columns divided by the root of their penalty's strength, ``(ZᵀZ + λ)⁻¹Zᵀy`` are the coefficients of Z (λ in
-units of the sum of squares): an eigendecomposition
-of ZᵀZ, or of ZZᵀ where there are more columns than rows, gives it for all λ in one matrix product, and every hat value with it (Hastie,
+units of the sum of squares): an eigendecomposition of ZᵀZ, or of ZZᵀ where there are more columns than rows, gives them for all λ in one
+matrix product, and every hat value with them (Hastie,
 Tibshirani and Friedman, The Elements of Statistical Learning, 2009, eq. 3.47; Golub, Heath and Wahba, Generalized cross-validation as a
 method for choosing a good ridge parameter, 1979). Products square the condition number: where λ is too small to make up for that, the
 singular values themselves are computed instead; those below rounding count as zero, which gives the minimum-norm answer at λ = 0.
