@@ -641,6 +641,7 @@ def test_ridge_folds_are_the_paths_of_their_rows(n, p):
         np.testing.assert_allclose(cv.fold_errors[k], held, rtol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "options",

@@ -74,7 +74,7 @@ def fit(
         return None
     kind = slopes
     if squares is not None:
-        kind = Squares(squares) if n >= p and setup.outputs is None else None
+        kind = Squares(squares) if squares.ndim == 1 and n >= p and setup.outputs is None else None
     elif slopes is None and _elastic.at_once(n, p):
         kind = _elastic.strengths(setup, design, penalty)
     if kind is None:

@@ -250,9 +250,10 @@ def _solve(
         found = _elastic.fit(setup, design, weights, elastic, lams, ids, interest.teller(len(weights), len(lams)))
         return Answers(*found, "batch", closer=_by_the_dual(problem, weights, lams))
     squares = _of_ridge(problem, interest)
-    if squares is not None:
-        whole = -(-len(lams) // CHUNK) * CHUNK
-        found, criteria = _ridge.fit(setup, design, weights, squares, jnp.asarray(part_of(lams, 0, whole)), ids)
+    whole = -(-len(lams) // CHUNK) * CHUNK
+    of_ridge = None if squares is None else _ridge.fit(setup, design, weights, squares, jnp.asarray(part_of(lams, 0, whole)), ids)
+    if of_ridge is not None:
+        found, criteria = of_ridge
         coef, intercept = (np.asarray(x)[:, : len(lams)] for x in found[:2])
         if interest.progress:
             interest.progress(len(lams), len(lams))
@@ -329,10 +330,11 @@ def quadratic(problem: Problem) -> Any:
 
 
 def _of_ridge(problem: Problem, interest: Interest) -> Any:
-    """``quadratic`` of a problem that one factorisation solves; else None."""
-    if not isinstance(problem.setup.loss, SquaredError) or isinstance(problem.design.X, Sparse):
+    """``_ridge.form`` of a problem that one factorisation solves; else None."""
+    setup, design = problem.setup, problem.design
+    if not isinstance(setup.loss, SquaredError) or isinstance(design.X, Sparse) or design.lower is not None:
         return None
-    squares = quadratic(problem)
+    squares = _ridge.form(problem.penalty, setup, design.X.shape[1], design.X.dtype)
     if squares is not None and interest.max_nonzeros is not None:
         raise ValueError("max_nonzeros: ridge has no zero coefficients, so that there is nothing to stop at; leave it out")
     return squares

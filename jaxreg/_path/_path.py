@@ -150,9 +150,10 @@ def as_path(problem: Problem, fits: Fits, penalty: Penalty, asked: Any) -> Path:
         "loss_value": value,
     }
     if fits.ridge is not None:
-        arrays |= {"gcv": np.asarray(fits.ridge.gcv), "df": np.asarray(fits.ridge.df)}
-        if not setup.standardize:
-            arrays["loo"] = np.asarray(fits.ridge.loo)
+        known = {"gcv": np.asarray(fits.ridge.gcv)} | ({} if setup.standardize else {"loo": np.asarray(fits.ridge.loo)})
+        arrays |= {name: of_target.mean(axis=1) for name, of_target in known.items()} | {"df": np.asarray(fits.ridge.df)}
+        if setup.outputs is not None:
+            arrays |= {f"target_{name}": of_target for name, of_target in known.items()}
     if not problem.as_numpy:
         arrays = on_device(arrays)
     return Path(

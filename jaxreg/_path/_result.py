@@ -41,9 +41,11 @@ class Path:
       interrupted: whether Ctrl-C ended it before the last λ that was asked for.
       reordered: whether the λ were passed in another order than they are returned.
       loo, gcv, df: (L,) exact leave-one-out error, generalised cross-validation (both mean squared errors) and effective
-        degrees of freedom; None but for ridge (L2 with squared error, no bounds, every feature penalised). A case is left out
+        degrees of freedom; None but for ridge (squared error without bounds, and L2, ``Tikhonov`` or ``GraphLaplacian``, where one
+        factorisation solves it: ``method``). A case is left out
         of the sum, its divisor (n, 2n) and λ staying as they are. Leave-one-out is None under ``standardize``, whose scale
-        would have to be computed anew for each case.
+        would have to be computed anew for each case. Of several targets ``loo`` and ``gcv`` are means over them.
+      target_loo, target_gcv: (L, targets) the same for each of several targets: ``lams[target_loo.argmin(axis=0)]`` are their own λ.
     """
 
     lams: Any
@@ -69,6 +71,8 @@ class Path:
     loo: Any = None
     gcv: Any = None
     df: Any = None
+    target_loo: Any = None
+    target_gcv: Any = None
 
     def index(self, lam: float) -> int:
         """The position of a λ of the grid.
@@ -107,6 +111,16 @@ class Path:
         For classes these are probabilities: of class 1, or of each class. The squared hinge knows none and gives the class. Under ``Cox``
         the relative risk exp η, to that of a row of zeros.
         """
+        if lam is None:
+            return self.predict_by(X, self.coef, self.intercept)
+        return self.predict_by(X, *self.coef_at(lam))
+
+    def predict_by(self, X: Any, coef: Any, intercept: Any) -> Any:
+        """The expected target by coefficients of this model: (p,) or (p, targets), or with a leading axis.
+
+        Raises:
+          ValueError: X has another number of columns.
+        """
         if np.ndim(X) != 2 or np.shape(X)[1] != self.coef.shape[1]:
             raise ValueError(f"X must have shape (rows, {self.coef.shape[1]}), got {np.shape(X)}")
         from ._columns import as_sparse, entries, is_sparse, predictors
@@ -115,11 +129,10 @@ class Path:
         with scope(self.coef):
             import jax.numpy as jnp
 
-            like = jnp.asarray(self.coef)
-            coef, intercept = (self.coef, self.intercept) if lam is None else self.coef_at(lam)
-            coef, intercept = jnp.asarray(coef, like.dtype), jnp.asarray(intercept, like.dtype)
-            X = as_sparse(entries(X), X.shape, like.dtype) if is_sparse(X) else jnp.asarray(X, like.dtype)
-            if lam is None:
+            dtype, many = jnp.asarray(self.coef).dtype, coef.ndim == self.coef.ndim
+            coef, intercept = jnp.asarray(coef, dtype), jnp.asarray(intercept, dtype)
+            X = as_sparse(entries(X), X.shape, dtype) if is_sparse(X) else jnp.asarray(X, dtype)
+            if many:
                 eta = predictors(X, coef) + intercept[:, None]
                 mean = jnp.stack([self.loss.prediction(e) for e in eta])
             else:

@@ -6,6 +6,9 @@ matrix product, and every hat value with them (Hastie,
 Tibshirani and Friedman, The Elements of Statistical Learning, 2009, eq. 3.47; Golub, Heath and Wahba, Generalized cross-validation as a
 method for choosing a good ridge parameter, 1979). Products square the condition number: where λ is too small to make up for that, the
 singular values themselves are computed instead; those below rounding count as zero, which gives the minimum-norm answer at λ = 0.
+
+A penalty ``wᵀΩw`` with a matrix (and features without a penalty, whose rows of Ω are zero) takes the vectors V that make both ``VᵀXᵀXV``
+and ``VᵀΩV`` diagonal in place of eigenvectors (Golub and Van Loan, Matrix Computations, 2013, §8.7.2).
 """
 
 from __future__ import annotations
@@ -18,18 +21,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._penalties import L2, GraphLaplacian, Penalty, Tikhonov
 from . import _moments
 from ._engine import Design, Lane, Setup, curvature_scale, prepare, scales
-from ._moments import Moments
+from ._moments import Moments, Units
 
 _ROWS = 2048  # of a block whose hat values are computed together
+_LARGEST = 1024  # coefficients whose quadratic form is written as a matrix
 
 
 class Criteria(NamedTuple):
-    """Of all data, for each λ."""
+    """Of all data, for each λ and target."""
 
-    loo: Float[Array, "lams"]  # weighted mean of squared leave-one-out residuals
-    gcv: Float[Array, "lams"]  # n·RSS/(n − df)², a mean squared error
+    loo: Float[Array, "lams T"]  # weighted mean of squared leave-one-out residuals
+    gcv: Float[Array, "lams T"]  # n·RSS/(n − df)², a mean squared error
     df: Float[Array, "lams"]  # effective degrees of freedom, the intercept's included
 
 
@@ -40,6 +45,24 @@ class Answers(NamedTuple):
     intercept: Array  # (lanes, lams, T or 0)
     scale: Float[Array, "lanes p"]  # as `scales` of the engine defines it
     blurred: Array  # (lanes,) whether rounding may have hidden what λ does not make up for
+
+
+def form(penalty: Penalty, setup: Setup, p: int, dtype: Any) -> Array | None:
+    """What :func:`strengths` returns, or the matrix Ω (p, p) of a penalty that is ``wᵀΩw`` for every target; None of another."""
+    shape = setup.shape(p)
+    found = strengths(penalty, shape, dtype)
+    known = all(isinstance(t, L2 | Tikhonov | GraphLaplacian) and t.reference() is None for t in penalty.terms())
+    if found is not None or not known or not penalty.terms() or p * setup.columns > _LARGEST:
+        return found
+    whole = np.asarray(_matrix(penalty, np.zeros(shape, dtype))).reshape(p, setup.columns, p, setup.columns)
+    first = whole[:, 0, :, 0]
+    alike = (whole == np.einsum("jk,tu->jtku", first, np.eye(setup.columns, dtype=first.dtype))).all()
+    return jnp.asarray((first + first.T) / 2) if alike and np.trace(first) > 0 else None
+
+
+@jax.jit
+def _matrix(penalty: Penalty, zero: Array) -> Array:
+    return jax.jacfwd(penalty.grad)(zero) / 2
 
 
 def strengths(penalty: Any, shape: tuple[int, ...], dtype: Any) -> Array | None:
@@ -62,14 +85,19 @@ def _halves(penalty: Any, zero: Array) -> Array:
 
 
 def fit(
-    setup: Setup, design: Design, weights: np.ndarray, a: Float[Array, "p"], lams: Float[Array, "lams"], ids: np.ndarray | None
-) -> tuple[Answers, Criteria]:
-    """Every lane (row of weights) at every λ, decreasing; ``ids`` as in ``_moments.of_lanes``."""
-    if design.X.shape[0] >= design.X.shape[1]:
+    setup: Setup, design: Design, weights: np.ndarray, a: Array, lams: Float[Array, "lams"], ids: np.ndarray | None
+) -> tuple[Answers, Criteria] | None:
+    """Every lane (row of weights) at every λ, decreasing; ``a`` as of :func:`form`, ``ids`` as in ``_moments.of_lanes``.
+
+    None where a matrix leaves too few digits.
+    """
+    if design.X.shape[0] >= design.X.shape[1] or a.ndim == 2:
         moments = _moments.of_lanes(design, weights, ids)
         answers, basis = of_columns(setup, design, moments, a, lams)
         if not bool(jnp.any(answers.blurred)):
             return answers, criteria(setup, design, jnp.asarray(weights[0]), basis)
+        if a.ndim == 2:
+            return None
     else:
         answers, found = _of_rows(setup, design, jnp.asarray(weights), a, lams)
         if not bool(jnp.any(answers.blurred)):
@@ -85,38 +113,83 @@ def _blurred(d2: Array, least: Array, expected: Any) -> Array:
     return (least < limit) & (jnp.sum(d2 < limit) > expected)
 
 
-class Basis(NamedTuple):
-    """Lane 0 in the eigenvectors of its ZᵀZ."""
+def _left_out(v: Float[Array, "n"], hat: Float[Array, "n lams"], squares: Float[Array, "n lams T"]) -> tuple[Array, Array]:
+    """Sums over the rows of squared residuals: of each row left out, and of the fit to all."""
+    # A case that the fit passes through exactly (h = 1) has no leave-one-out residual.
+    left = jnp.where(1 - hat > 64 * jnp.finfo(hat.dtype).eps, 1 - hat, jnp.nan)
+    weights = v[:, None, None]
+    each = jnp.where(weights > 0, weights * squares, 0)
+    return jnp.sum(jnp.where(weights > 0, each / left[:, :, None] ** 2, 0), axis=0), jnp.sum(each, axis=0)
 
-    center: Float[Array, "p"]
-    level: Array
+
+def _judged(sums: tuple[Array, Array], v: Float[Array, "n"], df: Float[Array, "lams"]) -> Criteria:
+    """From the sums over all rows of :func:`_left_out`."""
+    total = jnp.sum(v)
+    return Criteria(sums[0] / total, sums[1] / total / (1 - df[:, None] / jnp.sum(v > 0)) ** 2, df)
+
+
+class Axes(NamedTuple):
+    """Vectors in which data and penalty are diagonal at once."""
+
     vectors: Float[Array, "p p"]  # of the columns of X − center: their factors included
-    weights: Array  # (p, lams, T) of the coordinates
-    hat: Float[Array, "p lams"]  # d²/(d² + λ), divided by d²
-    df: Float[Array, "lams"]
+    data: Float[Array, "p"]  # d², of the sum of squares
+    penalty: Float[Array, "p"]  # at λ = 1
+    target: Float[Array, "p T"]
+    blurred: Array
 
 
-@functools.partial(jax.jit, static_argnames=("setup",))
-def of_columns(setup: Setup, design: Design, moments: Moments, a: Float[Array, "p"], lams: Float[Array, "lams"]) -> tuple[Answers, Basis]:
-    def one(lane: Array) -> tuple[Answers, Basis]:
-        unit, G, q = _moments.reduce(setup, moments, lane, a, design.free)
-        q = q.reshape(q.shape[0], -1)
+def _axes(unit: Units, G: Float[Array, "p p"], q: Float[Array, "p T"], a: Array, least: Array) -> Axes:
+    """Of the lane ``unit``, ``G`` and ``q``; ``least`` is the smallest pull of the penalty, in units of the sum of squares."""
+    if a.ndim == 1:
         root = unit.scale * jnp.sqrt(a)
         r = unit.size / root
         d2, V = jnp.linalg.eigh(r[:, None] * G * r)
         d2 = jnp.maximum(d2, 0)
-        pull = 2 * lams / unit.kappa
-        bend = d2[:, None] + pull
-        gain = jnp.where(bend > 0, 1 / jnp.where(bend > 0, bend, 1), 0)
-        inner = gain[:, :, None] * (V.T @ (r[:, None] * q))[:, None]  # (p, lams, T)
         vectors = jnp.where(unit.silent, 0, 1 / root)[:, None] * V
-        coef = jnp.einsum("jk,klt->ljt", vectors, inner)
+        return Axes(vectors, d2, jnp.ones_like(d2), V.T @ (r[:, None] * q), _blurred(d2, least, jnp.sum(unit.silent)))
+    eps = jnp.finfo(G.dtype).eps
+    r = unit.size / unit.scale
+    G, q = r[:, None] * G * r, r[:, None] * q
+    share = jnp.trace(G) / jnp.trace(a)
+    dead = unit.silent & (jnp.diag(a) == 0)  # neither data nor penalty: zero
+    L = jnp.linalg.cholesky(G + share * a + jnp.diag(jnp.where(dead, share, 0)))
+    half = jax.scipy.linalg.solve_triangular(L, G, lower=True)
+    d2, U = jnp.linalg.eigh(jax.scipy.linalg.solve_triangular(L, half.T, lower=True))
+    d2 = jnp.clip(d2, 0, 1)
+    bend = jnp.where(1 - d2 > 16 * d2.size * eps, 1 - d2, 0) / share
+    V = jax.scipy.linalg.solve_triangular(L.T, U)
+    vectors = jnp.where(dead, 0, 1 / unit.scale)[:, None] * V
+    blurred = _blurred(d2, least / share, jnp.sum(unit.silent)) | ~jnp.all(jnp.isfinite(V))
+    return Axes(vectors, d2, bend, V.T @ q, blurred)
+
+
+class Basis(NamedTuple):
+    """Lane 0 in its axes."""
+
+    center: Float[Array, "p"]
+    level: Array
+    vectors: Float[Array, "p p"]
+    weights: Array  # (p, lams, T) of the coordinates
+    hat: Float[Array, "p lams"]  # 1/(d² + λ·penalty)
+    df: Float[Array, "lams"]
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def of_columns(setup: Setup, design: Design, moments: Moments, a: Array, lams: Float[Array, "lams"]) -> tuple[Answers, Basis]:
+    def one(lane: Array) -> tuple[Answers, Basis]:
+        unit, G, q = _moments.reduce(setup, moments, lane, jnp.ones_like(moments.center), design.free)
+        pull = 2 * lams / unit.kappa
+        axes = _axes(unit, G, q.reshape(q.shape[0], -1), a, pull[-1])
+        bend = axes.data[:, None] + pull * axes.penalty[:, None]
+        gain = jnp.where(bend > 0, 1 / jnp.where(bend > 0, bend, 1), 0)
+        inner = gain[:, :, None] * axes.target[:, None]  # (p, lams, T)
+        coef = jnp.einsum("jk,klt->ljt", axes.vectors, inner)
         intercept = jnp.atleast_1d(unit.level) - jnp.einsum("j,ljt->lt", unit.center, coef)
         intercept = intercept if setup.intercept else intercept[:, :0]
         shape = coef.shape if setup.outputs is not None else coef.shape[:2]
-        df = jnp.sum(d2[:, None] * gain, axis=0) + setup.intercept
-        answers = Answers(coef.reshape(shape), intercept, unit.scale, _blurred(d2, pull[-1], jnp.sum(unit.silent)))
-        return answers, Basis(unit.center, unit.level, vectors, inner, gain, df)
+        df = jnp.sum(axes.data[:, None] * gain, axis=0) + setup.intercept
+        answers = Answers(coef.reshape(shape), intercept, unit.scale, axes.blurred)
+        return answers, Basis(unit.center, unit.level, axes.vectors, inner, gain, df)
 
     first = one(jnp.zeros((), int))
     if moments.sums.shape[0] == 1:
@@ -131,26 +204,21 @@ def criteria(setup: Setup, design: Design, v: Float[Array, "n"], basis: Basis) -
     n = design.X.shape[0]
     size = min(_ROWS, n)
     Y = (design.y - design.offset - basis.level).reshape(n, -1)
-    targets, total = Y.shape[1], jnp.sum(v)
-    slack = 64 * jnp.finfo(v.dtype).eps
+    total = jnp.sum(v)
 
-    def body(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        at, loo, rss = carry
+    def body(carry: tuple[Array, tuple[Array, Array]]) -> tuple[Array, tuple[Array, Array]]:
+        at, sums = carry
         here = jnp.minimum(at, n - size)  # the last block reaches back over rows that the one before it has
         X, target, own = (jax.lax.dynamic_slice_in_dim(x, here, size) for x in (design.X, Y, v))
         own = jnp.where(here + jnp.arange(size) >= at, own, 0)
         P = (X - basis.center) @ basis.vectors
         residual = target[:, None] - jnp.tensordot(P, basis.weights, 1)
         hat = own[:, None] * (P**2 @ basis.hat + (1 / total if setup.intercept else 0))
-        left = jnp.where(1 - hat > slack, 1 - hat, jnp.nan)
-        squares = jnp.where(own[:, None] > 0, own[:, None] * jnp.sum(residual**2, axis=2), 0)
-        out = jnp.where(own[:, None] > 0, squares / left**2, 0)
-        return at + size, loo + jnp.sum(out, axis=0), rss + jnp.sum(squares, axis=0)
+        return at + size, jax.tree.map(jnp.add, sums, _left_out(own, hat, residual**2))
 
-    zero = jnp.zeros(basis.df.shape, v.dtype)
-    _, loo, rss = jax.lax.while_loop(lambda carry: carry[0] < n, body, (jnp.zeros((), int), zero, zero))
-    cases = jnp.sum(v > 0)
-    return Criteria(loo / (total * targets), rss / (total * targets) / (1 - basis.df / cases) ** 2, basis.df)
+    zero = jnp.zeros((basis.df.size, Y.shape[1]), v.dtype)
+    _, sums = jax.lax.while_loop(lambda carry: carry[0] < n, body, (jnp.zeros((), int), (zero, zero)))
+    return _judged(sums, v, basis.df)
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))
@@ -177,14 +245,12 @@ def _of_rows(
         intercept = mean - jnp.einsum("j,ljt->lt", center, coef)
         residual = response[:, None] - jnp.tensordot(U, d2[:, None, None] * inner, 1)
         hat = U**2 @ (d2[:, None] * gain) + (v / total if setup.intercept else jnp.zeros_like(v))[:, None]
-        left = jnp.where(1 - hat > 64 * jnp.finfo(d2.dtype).eps, 1 - hat, jnp.nan)
-        squares = jnp.sum(residual**2, axis=2)
-        loo = jnp.sum(jnp.where(v[:, None] > 0, squares / left**2, 0), axis=0) / (total * Y.shape[1])
         df = jnp.sum(d2[:, None] * gain, axis=0) + setup.intercept
-        gcv = jnp.sum(squares, axis=0) / (total * Y.shape[1]) / (1 - df / jnp.sum(v > 0)) ** 2
+        squares = (residual / jnp.where(root > 0, root, 1)[:, :, None]) ** 2
+        found = _judged(_left_out(v, hat, squares), v, df)
         shape = coef.shape if setup.outputs is not None else coef.shape[:2]
         blurred = _blurred(d2, pull[-1], jnp.sum(v == 0) + setup.intercept)
-        return Answers(coef.reshape(shape), intercept if setup.intercept else intercept[:, :0], scale, blurred), Criteria(loo, gcv, df)
+        return Answers(coef.reshape(shape), intercept if setup.intercept else intercept[:, :0], scale, blurred), found
 
     return jax.lax.map(one, weights)
 
@@ -205,7 +271,7 @@ def _of_singular_values(
         # What rounding left of a zero singular value must not be divided by (NumPy's rule for the rank).
         kept = d > jnp.max(d, initial=0.0) * max(design.X.shape) * jnp.finfo(d.dtype).eps
 
-        def one_lam(lam: Array) -> tuple[Array, Array, Criteria]:
+        def one_lam(lam: Array) -> tuple[Array, Array, tuple[Array, Array], Array]:
             bend = jnp.where(kept | (lam > 0), d**2 + 2 * lam / kappa, 1.0)
             gain = jnp.where(kept, d / bend, 0.0)
             coef = (Vt.T @ (gain[:, None] * rotated)) / size[:, None]
@@ -213,16 +279,10 @@ def _of_singular_values(
             residual = Y - design.X @ coef - (intercept if setup.intercept else 0)
             hat = jnp.sum(U**2 * (d * gain), axis=1) + (v / total if setup.intercept else 0)
             df = jnp.sum(d * gain) + (1.0 if setup.intercept else 0.0)
-            # A case that the fit passes through exactly (h = 1) has no leave-one-out residual.
-            slack = jnp.where(1 - hat > 64 * jnp.finfo(d.dtype).eps, 1 - hat, jnp.nan)
-            left_out = jnp.where(v[:, None] > 0, residual / slack[:, None], 0.0)
-            loo = jnp.sum(v[:, None] * left_out**2) / (total * Y.shape[1])
-            cases = jnp.sum(v > 0)
-            rss = jnp.sum(v[:, None] * residual**2) / (total * Y.shape[1])
-            gcv = rss / (1 - df / cases) ** 2
-            return coef.reshape(coef.shape[0], *design.y.shape[1:]), intercept, Criteria(loo, gcv, df)
+            loo, squares = _left_out(v, hat[:, None], residual[:, None] ** 2)
+            return coef.reshape(coef.shape[0], *design.y.shape[1:]), intercept, (loo[0], squares[0]), df
 
-        coef, intercept, found = jax.lax.map(one_lam, lams)
-        return Answers(coef, intercept, lane.scale, jnp.zeros((), bool)), found
+        coef, intercept, sums, df = jax.lax.map(one_lam, lams)
+        return Answers(coef, intercept, lane.scale, jnp.zeros((), bool)), _judged(sums, v, df)
 
     return jax.lax.map(one, lanes)
