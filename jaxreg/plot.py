@@ -101,8 +101,11 @@ def cross_validation(cv: Any) -> Figure:
         axes.errorbar(lams, mean, yerr=se, color="#9A9A9A", ecolor="#C8C8C8", elinewidth=1.2, capsize=2, linewidth=0, zorder=2)
         axes.plot(lams, mean, color=COLORS[0], marker="o", markersize=3.5, linewidth=1.5, zorder=3)
         _lambda_axis(axes, lams)
-        _mark(axes, {"λ_min": cv.lam_min, "λ_1se": cv.lam_1se}, above=26.0)
-        limit = mean[cv.index_min] + se[cv.index_min] if shown[cv.index_min] else None
+        if cv.lam_per_target:
+            _mark(axes, {"largest λ of a target": cv.lam.max(), "smallest": cv.lam.min()}, above=26.0)
+        else:
+            _mark(axes, {"λ_min": cv.lam_min, "λ_1se": cv.lam_1se}, above=26.0)
+        limit = None if cv.lam_per_target or not shown[cv.index_min] else mean[cv.index_min] + se[cv.index_min]
         if limit is not None:
             axes.axhline(limit, color="#555555", linewidth=1, zorder=1)
             axes.annotate(

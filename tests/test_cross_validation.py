@@ -1,12 +1,13 @@
 """``cross_validate`` against a loop of separate fits, and its rules against their definitions."""
 
 import inspect
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 from sklearn.datasets import load_wine
-from sklearn.linear_model import Lasso, Ridge
+from sklearn.linear_model import Lasso, Ridge, RidgeCV
 
 import jaxreg
 from jaxreg import losses
@@ -180,6 +181,64 @@ BAD = {
     "missing id": ({"folds": np.arange(60) % 2 * 2}, "none missing"),
     "empty fold": ({"folds": np.arange(60) % 2, "sample_weight": (np.arange(60) % 2).astype(float)}, "fold 0 holds out no row"),
 }
+
+
+@pytest.fixture(scope="module")
+def targets(data):
+    """Three targets of which the first is nearly noise, the last nearly none."""
+    X, _ = data
+    rng = np.random.default_rng(1)
+    return X, X @ (rng.normal(size=(7, 3)) * [0.05, 0.5, 5]) + 3 * rng.normal(size=(60, 3))
+
+
+@pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")
+@pytest.mark.parametrize("rule", ["min", "1se"])
+@pytest.mark.parametrize("penalty", [jaxreg.L1(), pytest.param(jaxreg.L2(), marks=pytest.mark.slow)], ids=lambda p: type(p).__name__)
+def test_each_target_gets_the_lambda_that_it_gets_alone(targets, penalty, rule):
+    X, y = targets
+    options = {"lams": np.geomspace(1e4, 1e-1, 15), "folds": np.arange(60) % 4, "rule": rule}
+    cv = jaxreg.cross_validate(X, y, penalty, lam_per_target=True, **options)
+    assert len(set(cv.index)) > 1
+    for t in range(3):
+        alone = jaxreg.cross_validate(X, y[:, t], penalty, **options)
+        assert (cv.index[t], cv.lam[t], cv.lam_1se[t]) == (alone.index, alone.lam, alone.lam_1se)
+        np.testing.assert_allclose(cv.coef[:, t], alone.coef, atol=1e-8)
+        np.testing.assert_allclose(cv.intercept[t], alone.intercept, atol=1e-8)
+        np.testing.assert_allclose(cv.predict(X)[:, t], alone.predict(X), atol=1e-7)
+        np.testing.assert_allclose(cv.target_errors[:, :, t], alone.fold_errors, rtol=1e-7)
+        np.testing.assert_allclose(cv.target_se[:, t], alone.se, rtol=1e-6)
+        assert alone.target_errors is None
+    shared = jaxreg.cross_validate(X, y, penalty, **options)
+    assert shared.index_min == np.argmin(cv.target_mean.mean(axis=1))
+    np.testing.assert_allclose(shared.fold_errors, cv.target_errors.mean(axis=2))
+    assert f"of {np.sum(cv.index_min == cv.index_min[0])}" in str(cv)
+    assert "of 3 targets" in repr(cv)
+
+
+@pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")
+def test_leave_one_out_of_each_target_is_ridge_cvs(targets):
+    X, y = targets
+    lams = np.geomspace(1e4, 1e-1, 15)
+    peer = RidgeCV(alphas=lams, alpha_per_target=True).fit(X, y)
+    fit = jaxreg.path(X, y, jaxreg.L2(), lams=lams)
+    np.testing.assert_array_equal(fit.lams[fit.target_loo.argmin(axis=0)], peer.alpha_)
+    np.testing.assert_allclose(fit.loo, fit.target_loo.mean(axis=1), rtol=1e-12)
+
+
+def test_the_edge_counts_targets(targets):
+    with pytest.warns(jaxreg.GridEdgeWarning, match=r"smallest λ, 10 \(of \d of 3 targets\)"):
+        jaxreg.cross_validate(*targets, jaxreg.L1(), lams=[1e4, 10.0], folds=np.arange(60) % 4, lam_per_target=True)
+
+
+def test_what_has_no_lambda_for_each_target(data, targets):
+    fit = inspect.unwrap(jaxreg.cross_validate)
+    options: dict[str, Any] = {"folds": np.arange(60) % 4, "lam_per_target": True}
+    with pytest.raises(ValueError, match="lam_per_target: y has one target"):
+        fit(*data, jaxreg.L1(), **options)
+    with pytest.raises(ValueError, match=r"lam_per_target: GroupLasso is no sum over coefficients"):
+        fit(*targets, jaxreg.GroupLasso(groups=np.arange(7)[:, None]), **options)
+    with pytest.raises(TypeError, match="lam_per_target must be True or False, got 'yes'"):
+        fit(*targets, jaxreg.L1(), **options | {"lam_per_target": "yes"})
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -40,6 +40,7 @@ def cross_validate(
     key: jax.Array | None = None,
     rule: str = "min",
     scoring: str = "loss",
+    lam_per_target: bool = False,
     intercept: bool = True,
     standardize: bool = False,
     sample_weight: Any = None,
@@ -68,6 +69,8 @@ def cross_validate(
       rule: ``"min"`` chooses the smallest mean error, ``"1se"`` the largest λ within one standard error of it.
       scoring: the error of a held-out row: "loss", the pointwise loss less the smallest that any prediction has; "deviance";
         "squared_error" (Brier score for classes), "absolute_error" or "misclassification".
+      lam_per_target: of several targets, whether each gets its own λ by its own errors (scikit-learn's ``alpha_per_target``); else one λ
+        serves all, by the mean of their errors. The penalty must be a sum over coefficients, so that no target's λ touches another.
       progress: called with (done, total): λ, as a mean over the fits of all rows and of each fold. Ctrl-C keeps nothing here.
       X, y, penalty, loss, lams, intercept, standardize, sample_weight, offset, penalty_factor, lower, upper, tol: as in
         :func:`jaxreg.path`.
@@ -81,7 +84,7 @@ def cross_validate(
 
     Raises:
       TypeError, ValueError: as :func:`jaxreg.path`; more folds than rows, no key, an unknown rule, a score that makes no
-        sense for the loss.
+        sense for the loss, ``lam_per_target`` without several targets or under a penalty that ties them.
 
     Warns:
       ConvergenceWarning: some λ, of all rows or of a fold, did not reach ``tol``.
@@ -111,24 +114,47 @@ def cross_validate(
             X, y, penalty, loss=loss, intercept=intercept, standardize=standardize, sample_weight=sample_weight,
             offset=offset, penalty_factor=penalty_factor, lower=lower, upper=upper,
         )  # fmt: skip
-        result, _ = validated(problem, penalty, lams, folds, repeats, key, rule, scoring, tol, progress)
+        _check_targets(lam_per_target, problem)
+        result, _ = validated(
+            problem, penalty, lams, folds, repeats, key, rule, scoring, tol, progress, lam_per_target=bool(lam_per_target)
+        )
     warn_of_folds(result, "cross_validate")
+    low, high = int(np.max(result.index_min)), int(np.min(result.index_min))
+    smallest, largest = (f"{float(result.lams[i]):.4g}{_of_targets(result, i)}" for i in (low, high))
     if result.edge:
         warnings.warn(
-            f"cross_validate: the smallest error is that of the smallest λ, {float(result.lam_min):.4g}, so that a smaller λ may be "
-            "better; extend lams downwards",
+            f"cross_validate: the smallest error is that of the smallest λ, {smallest}, so that "
+            "a smaller λ may be better; extend lams downwards",
             GridEdgeWarning,
             stacklevel=2,
         )
     share = float(result.path.deviance_ratio[0])
-    if len(result.lams) > 1 and result.index_min == 0 and share > _NULL:
+    if len(result.lams) > 1 and high == 0 and share > _NULL:
         warnings.warn(
-            f"cross_validate: the smallest error is that of the largest λ, {float(result.lam_min):.4g}, at which the model still explains "
-            f"{share:.1%}, so that a larger λ may be better; extend lams upwards",
+            f"cross_validate: the smallest error is that of the largest λ, {largest}, at which "
+            f"the model still explains {share:.1%}, so that a larger λ may be better; extend lams upwards",
             GridEdgeWarning,
             stacklevel=2,
         )
     return result
+
+
+def _check_targets(lam_per_target: Any, problem: Problem) -> None:
+    if not isinstance(lam_per_target, bool | np.bool_):
+        raise TypeError(f"lam_per_target must be True or False, got {lam_per_target!r}")
+    if not lam_per_target:
+        return
+    if problem.setup.outputs is None or problem.setup.loss.vector:
+        raise ValueError("lam_per_target: y has one target, which has its own λ already; pass y of shape (n, targets), or leave it out")
+    if not problem.penalty.separable:
+        raise ValueError(
+            f"lam_per_target: {type(problem.penalty).__name__} is no sum over coefficients, so that one target's λ may touch another; "
+            "leave it out, or cross-validate target by target"
+        )
+
+
+def _of_targets(result: CrossValidation, index: int) -> str:
+    return f" (of {np.sum(result.index_min == index)} of {np.size(result.index_min)} targets)" if result.lam_per_target else ""
 
 
 def validated(
@@ -142,6 +168,8 @@ def validated(
     scoring: str,
     tol: float | None,
     progress: Progress,
+    *,
+    lam_per_target: bool = False,
 ) -> tuple[CrossValidation, Fits]:
     """All rows and every split's training rows in the same calls; lane 0 of the fits is all rows. Within the precision scope."""
     setup, design, weights = problem.setup, problem.design, problem.weights
@@ -157,9 +185,19 @@ def validated(
     full = as_path(problem, fits, penalty, lams)
     fold_coef, fold_intercept = jnp.asarray(fits.coef[1:]), jnp.asarray(fits.intercept[1:])
     dtype = design.X.dtype
-    fold_errors = errors(setup, design, held_out.astype(dtype), lanes[1:].astype(dtype), fold_coef, fold_intercept, scoring)
-    mean, se = mean_and_error(fold_errors, held_out.sum(axis=1), splits.repeat)
-    index_min = int(np.nanargmin(mean)) if np.isfinite(mean).any() else 0
+    of_targets = errors(setup, design, held_out.astype(dtype), lanes[1:].astype(dtype), fold_coef, fold_intercept, scoring)
+    sizes = held_out.sum(axis=1)
+    fold_errors = of_targets.mean(axis=2)
+    mean, se = mean_and_error(fold_errors, sizes, splits.repeat)
+    several: dict[str, Any] = {}
+    if of_targets.shape[2] > 1:
+        names = "target_errors", "target_mean", "target_se"
+        several = dict(zip(names, (of_targets, *mean_and_error(of_targets, sizes, splits.repeat)), strict=True))
+    if lam_per_target:
+        ranked = [_ranked(*column) for column in zip(several["target_mean"].T, several["target_se"].T, strict=True)]
+        index_min, index_1se = (np.array(column) for column in zip(*ranked, strict=True))
+    else:
+        index_min, index_1se = _ranked(mean, se)
     lost = fits.certificate.loss[1:] - np.asarray(_least(setup, design, jnp.asarray(lanes[1:], design.X.dtype)))[:, None]
     endless = perfect(setup, np.asarray(fits.lams), lost, float(fits.null.unit))
     out = np.asarray if problem.as_numpy else jnp.asarray
@@ -177,11 +215,21 @@ def validated(
         mean=out(mean),
         se=out(se),
         index_min=index_min,
-        index_1se=int(np.flatnonzero(mean <= mean[index_min] + se[index_min])[0]) if np.isfinite(mean[index_min]) else index_min,
+        index_1se=index_1se,
         rule=rule,
         error_name=SCORES[scoring].name(setup.loss),
+        lam_per_target=lam_per_target,
+        **{name: out(x) for name, x in several.items()},
     )
     return result, fits
+
+
+def _ranked(mean: np.ndarray, se: np.ndarray) -> tuple[int, int]:
+    """Positions of the smallest mean, and of the largest λ within one standard error of it."""
+    if not np.isfinite(mean).any():
+        return 0, 0
+    best = int(np.nanargmin(mean))
+    return best, int(np.flatnonzero(mean <= mean[best] + se[best])[0])
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))
@@ -190,7 +238,7 @@ def _least(setup: Setup, design: Design, weights: Array) -> Array:
 
 
 def errors(setup: Setup, design: Design, held_out: np.ndarray, trained: np.ndarray, coef: Any, intercept: Any, scoring: str) -> np.ndarray:
-    """(S, L): each split's weighted mean score on its held-out rows."""
+    """(S, L, T): each split's weighted mean score of each target on its held-out rows."""
     rows = None
     if not (setup.loss.coupled or isinstance(design.X, Sparse)):  # whose rows have no error of their own, or are not taken out one by one
         count = max(int((held_out > 0).sum(axis=1).max()), 1)
@@ -212,17 +260,17 @@ def _errors(
         if at is not None:
             own, v, trained = design._replace(X=design.X[at], y=design.y[at], offset=design.offset[at]), v[at], trained[at]
         eta = all_predictors(setup, own, coefs, intercepts)
-        return jax.vmap(lambda eta: mean_score(scoring, setup.loss, eta, own.y, v, trained))(eta)
+        return jax.vmap(lambda eta: jnp.atleast_1d(mean_score(scoring, setup.loss, eta, own.y, v, trained)))(eta)
 
     return jax.lax.map(one, (rows, held_out, trained, coef, intercept))
 
 
 def mean_and_error(errors: np.ndarray, sizes: np.ndarray, repeat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(mean, standard error) over the folds of each repeat, of given held-out weight, averaged over repeats; errors are (S, L)."""
+    """(mean, standard error) over the folds of each repeat, of given held-out weight, averaged over repeats; errors are (S, …)."""
     means, variances = [], []
     for r in range(repeat[-1] + 1):
         own = repeat == r
-        share = sizes[own, None] / sizes[own].sum()
+        share = (sizes[own] / sizes[own].sum()).reshape(-1, *[1] * (errors.ndim - 1))
         means.append((share * errors[own]).sum(axis=0))
         variances.append((share * (errors[own] - means[-1]) ** 2).sum(axis=0) / (own.sum() - 1))
     return np.mean(means, axis=0), np.sqrt(np.mean(variances, axis=0))

@@ -25,9 +25,13 @@ class CrossValidation:
       fold_method: what solved each split, as ``Path.method``.
       mean: (L,) mean error over folds, weighted by their held-out weight.
       se: (L,) its standard error.
-      index_min, index_1se: positions of the smallest mean, and of the largest λ within one standard error of it.
+      index_min, index_1se: positions of the smallest mean, and of the largest λ within one standard error of it; (targets,) where
+        ``lam_per_target`` is true.
       rule: which of the two is chosen.
       error_name: what the error is.
+      lam_per_target: whether each target has its own λ.
+      target_errors: (S, L, targets) the errors of each of several targets, of which ``fold_errors`` are the means; None of one.
+      target_mean, target_se: (L, targets) mean and standard error of each.
     """
 
     path: Path
@@ -40,45 +44,51 @@ class CrossValidation:
     fold_method: tuple[str, ...]
     mean: Any
     se: Any
-    index_min: int
-    index_1se: int
+    index_min: Any
+    index_1se: Any
     rule: str
     error_name: str
+    lam_per_target: bool = False
+    target_errors: Any = None
+    target_mean: Any = None
+    target_se: Any = None
 
     @property
-    def index(self) -> int:
-        """The position of the chosen λ."""
+    def index(self) -> Any:
+        """The position of the chosen λ; (targets,) where each has its own."""
         return self.index_min if self.rule == "min" else self.index_1se
 
     @property
-    def lam(self) -> float:
-        """The chosen λ."""
-        return float(self.lams[self.index])
+    def lam(self) -> Any:
+        """The chosen λ; (targets,) where each has its own."""
+        return self._lam(self.index)
 
     @property
-    def lam_min(self) -> float:
-        """The λ with the smallest mean error."""
-        return float(self.lams[self.index_min])
+    def lam_min(self) -> Any:
+        """The λ with the smallest mean error; (targets,) where each has its own."""
+        return self._lam(self.index_min)
 
     @property
-    def lam_1se(self) -> float:
-        """The largest λ whose mean error is within one standard error of the smallest."""
-        return float(self.lams[self.index_1se])
+    def lam_1se(self) -> Any:
+        """The largest λ whose mean error is within one standard error of the smallest; (targets,) where each has its own."""
+        return self._lam(self.index_1se)
 
     @property
     def coef(self) -> Any:
         """The coefficients at the chosen λ, from all the data."""
-        return self.path.coef[self.index]
+        if not self.lam_per_target:
+            return self.path.coef[self.index]
+        return self.path.coef[self.index, :, np.arange(len(self.index))].T
 
     @property
     def intercept(self) -> Any:
         """The intercept at the chosen λ, from all the data."""
-        return self.path.intercept[self.index]
+        return self.path.intercept[(self.index, np.arange(len(self.index))) if self.lam_per_target else self.index]
 
     @property
     def edge(self) -> bool:
-        """Whether the smallest error lies at the small end of the grid, so that a longer grid might find a smaller one."""
-        return at_edge(self.lams, self.index_min)
+        """Whether the smallest error (of some target) lies at the small end of the grid: a longer grid might find a smaller one."""
+        return at_edge(self.lams, int(np.max(self.index_min)))
 
     @property
     def fold_ids(self) -> np.ndarray | None:
@@ -86,16 +96,22 @@ class CrossValidation:
         return self.folds.ids
 
     def predict(self, X: Any) -> Any:
-        """The expected target at the chosen λ."""
-        return self.path.predict(X, self.lam)
+        """The expected target at the chosen λ: (rows,) or (rows, targets)."""
+        return self.path.predict_by(X, self.coef, self.intercept)
+
+    def _lam(self, index: Any) -> Any:
+        return np.asarray(self.lams)[index] if self.lam_per_target else float(self.lams[index])
 
     def __repr__(self) -> str:
-        return f"<cross-validation: {self.path.formula}; {self.folds.counted()}, {self.rule}: λ = {self.lam:.4g}>"
+        lam = f"{self.lam.min():.4g} to {self.lam.max():.4g} of {self.lam.size} targets" if self.lam_per_target else f"{self.lam:.4g}"
+        return f"<cross-validation: {self.path.formula}; {self.folds.counted()}, {self.rule}: λ = {lam}>"
 
     def __str__(self) -> str:
         rows = [repr(self), f"{'λ':>12} {'nonzeros':>9} {self.error_name:>24} {'± SE':>9}"]
-        for i in sorted({*shown_rows(len(self.lams), 15), self.index_min, self.index_1se}):
-            marks = [name for name, at in (("λ_min", self.index_min), ("λ_1se", self.index_1se)) if at == i]
+        chosen = [("λ_min", np.atleast_1d(self.index_min)), ("λ_1se", np.atleast_1d(self.index_1se))]
+        for i in sorted({*shown_rows(len(self.lams), 15), *(int(j) for _, at in chosen for j in at)}):
+            counts = [(name, int(np.sum(at == i))) for name, at in chosen]
+            marks = [f"{name} of {count}" if self.lam_per_target else name for name, count in counts if count]
             numbers = f"{float(self.lams[i]):12.6g} {int(self.path.nonzeros[i]):9d} {float(self.mean[i]):24.6g} {float(self.se[i]):9.2g}"
             rows.append(" ".join([numbers, *marks]))
         return "\n".join(rows)

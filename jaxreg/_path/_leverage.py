@@ -91,7 +91,7 @@ def leave_out(
             parts = on.T[:, :, None], bend.T, jnp.diagonal(B, axis1=1, axis2=2).T[:, :, None, None], slope.T[:, :, None]
             moved, df = jax.lax.map(lambda x: _without(A, x[0], jnp.diag(x[1]), *x[2:]), parts)
             moved, df = moved[:, :, 0].T, jnp.sum(df)
-        return df, mean_score(scoring, loss, eta + moved.reshape(eta.shape), design.y, v, v)
+        return df, jnp.mean(mean_score(scoring, loss, eta + moved.reshape(eta.shape), design.y, v, v))
 
     return jax.lax.map(one, (lams, coef, eta))
 

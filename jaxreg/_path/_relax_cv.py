@@ -150,7 +150,7 @@ def cross_validate_relaxed(
 
         parts = held_out, np.where(folds.train, weights, 0.0)
         at = errors(problem.setup, problem.design, *parts, blended(coef, found.coef), blended(level, refitted), scoring)
-        fold_errors = at.reshape(len(held_out), len(gammas), -1)
+        fold_errors = at.mean(axis=2).reshape(len(held_out), len(gammas), -1)
         mean, se = mean_and_error(fold_errors.reshape(len(held_out), -1), held_out.sum(axis=1), folds.repeat)
         mean, se = mean.reshape(fold_errors.shape[1:]), se.reshape(fold_errors.shape[1:])
         out = np.asarray if problem.as_numpy else jnp.asarray

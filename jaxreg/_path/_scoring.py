@@ -90,7 +90,7 @@ def check_scoring(scoring: Any, loss: Loss) -> str:
 
 
 def mean_score(scoring: str, loss: Loss, eta: Array, y: Array, weights: Array, trained: Array) -> Array:
-    """The weighted mean over rows (of the mean over targets); rows of weight 0 are not looked at.
+    """The weighted mean over rows, () or of each target (T,); rows of weight 0 are not looked at.
 
     Where rows are compared with each other: what the loss above its least grows by when these rows join those of weights
     ``trained`` that η was fitted to, over their weight.
@@ -100,5 +100,5 @@ def mean_score(scoring: str, loss: Loss, eta: Array, y: Array, weights: Array, t
         both, before = (whole(eta, y, v) - whole.least(eta, y, v) for v in (jnp.maximum(weights, trained), trained))
         return (loss.deviance or 0 if scoring == "deviance" else 1) * (both - before) / jnp.sum(weights)
     values = SCORES[scoring].each(loss, eta, y)
-    values = values if values.ndim == 1 else jnp.mean(values, axis=1)
-    return jnp.sum(jnp.where(weights > 0, weights * values, 0)) / jnp.sum(weights)
+    of_row = weights if values.ndim == 1 else weights[:, None]
+    return jnp.sum(jnp.where(of_row > 0, of_row * values, 0), axis=0) / jnp.sum(weights)
