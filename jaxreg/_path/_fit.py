@@ -23,6 +23,7 @@ from ._inputs import Problem
 from ._interrupt import Stop, never
 from ._knots import Knots
 
+_MANY = 1 << 17  # predictions at one λ, of which several times ten would fill the memory
 _NAMES = {"homotopy": "the exact path", "batch": "the solver of many λ at once"}
 
 
@@ -265,7 +266,7 @@ def _solve(
         return Answers(*_targets.fit(setup, design, weights, many, lams, ids, told))
     squares = quadratic(problem)
     if squares is not None and _wide(problem) and not sparse:
-        reduced = row_space(problem, squares, null)
+        reduced = row_space(problem, squares, null, tol)
         answers = _solve(reduced.problem, weights, reduced.null, None, lams, tol, interest._replace(max_nonzeros=None), ids)
         scales = np.ones((len(weights), design.X.shape[1]), design.X.dtype)
         once_more = answers.closer
@@ -317,7 +318,7 @@ def _newton(problem: Problem, weights: np.ndarray, null: Null, lams: Any, tol: f
     if squares is None or not _wide(problem):
         told = interest.teller(1, len(lams))
         return follow(problem, prepare(problem.setup, problem.design, jnp.asarray(weights)), null, lams, tol, told)
-    reduced = row_space(problem, squares, null)
+    reduced = row_space(problem, squares, null, tol)
     found = _newton(reduced.problem, weights, reduced.null, lams, tol, interest._replace(max_nonzeros=None))
     coef = reduced.original(found.coef)
     return Followed(coef, found.intercept, coef)
@@ -357,6 +358,15 @@ def reached(certificate: Certificate, coef: Any, tol: float) -> np.ndarray:
     return (shortfall(certificate, coef) <= tol) & (certificate.kkt <= np.sqrt(tol))
 
 
+def _certified_together(count: int, size: int, *, wide: bool) -> int:
+    """How many of ``count`` λ are certified by one call, with predictions of ``size`` numbers each; few numbers, each is compiled anew."""
+    if count <= CHUNK or (not wide and size > _MANY):
+        return CHUNK
+    most, step = (100, 25) if wide else (25, 5)
+    calls = -(-count // most)
+    return -(-count // (calls * step)) * step
+
+
 def _certificate(
     problem: Problem, A: Any, null: Null, lams: np.ndarray, v: Any, scale: Any, coef: Any, intercept: Any, scaled: Any, gap_defined: bool
 ) -> Certificate:
@@ -366,7 +376,7 @@ def _certificate(
         scaled = coef * (scale[:, None] if setup.outputs is None else scale[:, None, :, None])
     # Squared error is certified in one pass over the rows for all λ of a chunk, and for several lanes.
     wide = constant_curvature(setup) and not isinstance(problem.design.X, Sparse)
-    chunk = 100 if wide and len(lams) > CHUNK else CHUNK
+    chunk = _certified_together(len(lams), problem.design.y.size, wide=wide)
     together = LANES if wide and len(v) > 1 else 1
     lanes = -(-len(v) // together) * together
     parts = []
