@@ -19,10 +19,11 @@ from ._columns import Rows, Sparse, SparseRows, in_float32, squares
 from ._elastic import Strengths, of_penalty, unscaled
 from ._engine import Design, Setup, scale_of, scales
 from ._proximal_newton import Columns, Likelihood
-from ._together import Aim
+from ._together import CHUNK, Aim
 
 _FIRM = 1e-8  # share of the loss's curvature that a penalty adds, from which on a minimiser is told from others
 _SMALL = 256, 512  # coefficients up to which all are members from the start: in any case, and where there are as many rows
+_MANY, _ROOM = 25, 1 << 22  # λ solved as one program where nobody has to join, if all their predictions are no more numbers than this
 
 
 def strengths(setup: Setup, design: Design, penalty: Penalty) -> Strengths | None:
@@ -88,11 +89,13 @@ def fit(
                 penalised = np.append(~silent, np.zeros(int(setup.intercept), bool))
                 firm = lams > 0 if (a[penalised] > 0).all() else lams * b[penalised].min(initial=np.inf) > _FIRM * own_bend
                 near = near if firm.all() else None
+            many = few and before is None and _MANY * design.X.shape[0] <= _ROOM
+            chunk = -(-len(lams) // -(-len(lams) // _MANY)) if many else CHUNK
             told = functools.partial(_told, step, lane, target, setup.columns, design.X.shape[1], len(lams))
             if smooth and isinstance(rows, SparseRows):
                 units = _conjugate.follow(setup.loss, columns, lams, aim, told, near, origin)
             else:
-                units = _together.follow(work, free, lams, told, near, origin)
+                units = _together.follow(work, free, lams, told, near, origin, max(chunk, CHUNK))
             answers.append([np.asarray(x) for x in _original(one, of_one, frame, jnp.asarray(units))])
         found.append(_side_by_side(setup, answers))
     coef, intercept = (np.stack(column) for column in zip(*found, strict=True))

@@ -151,7 +151,7 @@ def _one_by_one(
 
     def one(args: tuple[Array, Array, Array]) -> Array:
         lam, u, goal = args
-        return _minimised(loss, smooth, columns, hessian, lam[None], u[None], goal[None], unit)[0][0]
+        return _minimised(loss, smooth, columns, hessian, lam[None], u[None], goal[None], unit, patient=True)[0][0]
 
     return jax.lax.map(one, (lams, start, goal))
 
@@ -179,8 +179,14 @@ def _minimised(
     start: Float[Array, "k b"],
     goal: Float[Array, "k"],
     unit: Array,
+    *,
+    patient: bool = False,
 ) -> tuple[Float[Array, "k b"], Float[Array, "k"], Hessian]:
-    """The best points met on the way to stationarity residuals of ``goal``, their residuals, and the last Hessian."""
+    """The best points met on the way to stationarity residuals of ``goal``, their residuals, and the last Hessian.
+
+    Far from the answer values may fall for long before residuals do: a ``patient`` search goes on as long as either does, with a new
+    Hessian as long as many steps are left. Small curvatures may fall by magnitudes while their sum hardly moves.
+    """
     Z, coarse, y, offset, v, a, b, low, up = columns
     soft, bend = lams[:, None] * a, lams[:, None] * b
     eps = jnp.finfo(lams.dtype).eps
@@ -264,7 +270,7 @@ def _minimised(
         curvatures = jax.vmap(lambda eta: loss.curvature(eta, y, v))(carry.eta)
         mean, old = jnp.mean(curvatures, axis=0), carry.hessian
         moved = jnp.sum(jnp.abs(mean - old.curvature)) > _MOVED * jnp.sum(old.curvature)
-        anew = jnp.any(carry.steps > few) & moved
+        anew = jnp.any(carry.steps > few) & (moved | patient)
         hessian = jax.lax.cond(anew, made, lambda _: old, mean)
         U, eta, g = carry.U, carry.eta, carry.slope
         used = jnp.any(movable(U), axis=0)
@@ -272,11 +278,16 @@ def _minimised(
         carry = carry._replace(hessian=jax.lax.cond(stale, inverted, lambda hessian, *_: hessian, hessian, used, curvatures))
         to = jax.lax.cond(carry.settled, newton, model, carry, curvatures)
         eta_to, promise = predictors(to), jnp.sum(g * (to - U) + penalty(to) - penalty(U), axis=1)
-        t = _together.step_lengths(lambda t: value(U + t * (to - U), eta + t * (eta_to - eta)), value(U, eta), promise)
+        before = value(U, eta)
+        t = _together.step_lengths(lambda t: value(U + t * (to - U), eta + t * (eta_to - eta)), before, promise)
+        to, eta_to = jnp.where(t > 0, to, U), jnp.where(t > 0, eta_to, eta)
         whole = t == 1  # there the target's exact zeros survive
         U, eta = jnp.where(whole, to, U + t * (to - U)), jnp.where(whole, eta_to, eta + t * (eta_to - eta))
         g = gradient(eta)
         now = off(U, g)
+        gaining = now < 0.7 * carry.best
+        if patient:
+            gaining = gaining | (before - value(U, eta) > jnp.sqrt(eps) * jnp.abs(before))
         gain, left = jnp.log(carry.reached / now), jnp.log(now / goal)
         steps = jnp.where(left > 0, jnp.where(gain > 0, left / gain, jnp.inf), 0)
         # What pushes at coefficients that Newton's steps leave alone is small, and the last of them was worth it.
@@ -290,7 +301,7 @@ def _minimised(
             now,
             jnp.minimum(now, carry.best),
             jnp.where((now < carry.best)[:, None], U, carry.champion),
-            jnp.where(now < 0.7 * carry.best, 0, carry.stalled + 1),
+            jnp.where(gaining, 0, carry.stalled + 1),
             steps,
             carry.hessian,
             settled,

@@ -15,6 +15,7 @@ from ._follow import part_of
 CHUNK = 8  # λ solved as one program
 BLOCK = 128  # features that may join at once, or as many as the set has
 LOOSE = 1e-3  # of the residual at zero: enough to see who is missing from a set
+_SHORTEST = 1e-8  # of a step
 _SMALLEST, LARGEST = 128, 8192  # sizes of a set, doubled as it fills: each is compiled anew
 
 
@@ -45,6 +46,7 @@ def follow(
     told: Callable[[int, np.ndarray], bool],
     near: np.ndarray | None = None,
     origin: np.ndarray | None = None,
+    chunk: int = CHUNK,
 ) -> np.ndarray:
     """The coefficients at every λ (decreasing), (λ done, size); NaN from where the set may not grow any more.
 
@@ -53,6 +55,7 @@ def follow(
       told: ``told(λ done, the last chunk's coefficients)`` ends the path where it is true.
       near: (L, size) answers to a similar problem, to start from.
       origin: (size,) where to start without them; the default is zero.
+      chunk: how many λ are solved as one program.
     """
     coef = np.full((len(lams), work.size), np.nan, lams.dtype)
     order: list[int] = []
@@ -73,10 +76,10 @@ def follow(
     known[first] = True
     admit(np.flatnonzero(known))
     last = np.zeros((1, len(order)), lams.dtype) if origin is None else origin[None, order]
-    for begin in range(0, len(lams), CHUNK):
-        done = min(begin + CHUNK, len(lams))
-        part = jnp.asarray(part_of(lams, begin, CHUNK))
-        rows = np.repeat(last, CHUNK, axis=0) if near is None else part_of(near[:, order], begin, CHUNK)
+    for begin in range(0, len(lams), chunk):
+        done = min(begin + chunk, len(lams))
+        part = jnp.asarray(part_of(lams, begin, chunk))
+        rows = np.repeat(last, chunk, axis=0) if near is None else part_of(near[:, order], begin, chunk)
         precise = bool(inside.all())
         while True:
             found, members = work.solve(members, part, padded(rows), precise=precise)
@@ -106,16 +109,20 @@ def worst(excess: np.ndarray, members: int) -> np.ndarray:
 
 
 def step_lengths(at: Callable[[Array], Array], before: Float[Array, "k"], promise: Float[Array, "k"]) -> Float[Array, "k 1"]:
-    """Of each λ, 1 or what it takes of halves for ``at(lengths)`` to fall enough (Lee et al. 2014, eq. 2.17), but for rounding."""
+    """Of each λ, 1 or what it takes of halves for ``at(lengths)`` to fall enough (Lee et al. 2014, eq. 2.17), but for rounding.
+
+    0 where no length does, be it that the direction is worthless or not finite.
+    """
     room = 16 * jnp.finfo(before.dtype).eps * jnp.abs(before)
 
     # What is decided is carried: worked out again for the loop's condition it could round to the other side, and never end.
     def shorten(tried: tuple[Array, Array]) -> tuple[Array, Array]:
         t = jnp.where(tried[1], tried[0] / 2, tried[0])
-        return t, ~(at(t[:, None]) <= before + 1e-4 * t * promise + room) & (t > 1e-8)
+        return t, ~(at(t[:, None]) <= before + 1e-4 * t * promise + room) & (t > _SHORTEST)
 
     first = (jnp.full_like(before, 2.0), jnp.ones(before.shape, bool))  # the first step tried is a whole one
-    return jax.lax.while_loop(lambda tried: jnp.any(tried[1]), shorten, first)[0][:, None]
+    t, _ = jax.lax.while_loop(lambda tried: jnp.any(tried[1]), shorten, first)
+    return jnp.where(t > _SHORTEST, t, 0)[:, None]
 
 
 class Aim(NamedTuple):
@@ -144,6 +151,13 @@ def reported(coef: np.ndarray, told: Callable[[int, np.ndarray], bool]) -> int:
         if told(done, coef[max(done - CHUNK, 0) : done]):
             return done
     return len(coef)
+
+
+def onward(rows: Float[Array, "k m"], lams: Float[Array, "k"], following: Float[Array, "j"]) -> Float[Array, "j m"]:
+    """Further down the line through the last two rows: what residuals are made of is nearly straight in λ."""
+    apart = lams[-2] - lams[-1]
+    share = jnp.where(apart > 0, (lams[-1] - following) / jnp.where(apart > 0, apart, 1), 0)[:, None]
+    return rows[-1] + share * (rows[-1] - rows[-2])
 
 
 def beyond(
