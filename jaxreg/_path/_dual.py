@@ -26,7 +26,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ._batch import Quadratic
 from ._columns import SparseRows
 from ._follow import part_of
-from ._together import CHUNK, LARGEST, beyond, worst
+from ._together import CHUNK, LARGEST, beyond, onward, worst
 from ._working_set import Columns
 
 _MOST = 2048  # rows: a factor of more costs more than it saves
@@ -146,7 +146,7 @@ class Ahead(NamedTuple):
 def _ahead(columns: Columns, problem: Quadratic, lams: Float[Array, "k"]) -> Ahead:
     """Before the first λ, where nothing is known but the target."""
     residuals = jnp.broadcast_to(columns.target, (lams.size, columns.target.size))
-    return Ahead(Trail(jnp.repeat(lams[:1], 2), residuals[:2]), residuals, _excess(columns, problem, residuals, lams)[0])
+    return Ahead(Trail(jnp.repeat(lams[:1], 2), residuals[:2]), residuals, _excess(columns, problem, residuals, lams, lams)[0])
 
 
 @jax.jit
@@ -167,12 +167,12 @@ def _restricted(columns: Columns, problem: Quadratic, places: Int[Array, "b"], b
     return Members(rows, own, Curvature(K, jnp.pad(inside, (0, b - inside.size))))
 
 
-def _excess(columns: Columns, problem: Quadratic, residuals: Float[Array, "m n"], *parts: Float[Array, "k"]) -> list[Float[Array, "p"]]:
-    """Of each part of the residuals, by its λ."""
+def _excess(
+    columns: Columns, problem: Quadratic, residuals: Float[Array, "k n"], lams: Float[Array, "k"], following: Float[Array, "k"]
+) -> tuple[Float[Array, "p"], Float[Array, "p"]]:
     pull = (columns.rows @ residuals.T).T  # in this order a pass over the columns takes half the time
-    size, ends = jnp.linalg.norm(columns.target), np.cumsum([part.size for part in parts])
-    pieces = jnp.split(pull, ends[:-1])
-    return [beyond(problem.a, problem.low, problem.up, *piece, size) for piece in zip(pieces, parts, strict=True)]
+    size, bounds = jnp.linalg.norm(columns.target), (problem.a, problem.low, problem.up)
+    return beyond(*bounds, pull, lams, size), beyond(*bounds, onward(pull, lams, following), _MARGIN * following, size)
 
 
 def _newton(members: Members, moving: Bool[Array, "b"], lam: Array, g: Float[Array, "n"]) -> tuple[Float[Array, "n"], Members]:
@@ -281,5 +281,5 @@ def _solved(
 
     (trail, members), (found, residuals) = jax.lax.scan(one, (trail, members), (lams, given))
     expected = jax.vmap(trail.onward)(following)
-    excess, ahead = _excess(columns, problem, jnp.concatenate([residuals, expected]), lams, _MARGIN * following)
+    excess, ahead = _excess(columns, problem, residuals, lams, following)
     return found, residuals, members, excess, Ahead(trail, expected, ahead)

@@ -23,7 +23,7 @@ from ._follow import part_of
 from ._homotopy import Tableau, foresee, start
 from ._knots import Segments, joined, trace
 from ._moments import Units, means, units
-from ._together import worst
+from ._together import onward, worst
 
 _BLOCK = 32  # features that join with one product; at most _together.BLOCK do before the path is followed again
 _MARGIN = 0.97  # of its bound, from which on a feature is expected to enter
@@ -100,19 +100,16 @@ def excess(
     Residuals are piecewise straight in λ: expected is what lies on the line through the last two, with a margin.
     """
     residual = found.target - coef @ rows
-    apart = lams[-2] - lams[-1]
-    share = jnp.where(apart > 0, (lams[-1] - following) / jnp.where(apart > 0, apart, 1), 0)[:, None]
-    ahead = residual[-1] + share * (residual[-1] - residual[-2])
-    correlation = jnp.abs((found.rows @ jnp.concatenate([residual, ahead]).T).T)  # in this order a pass takes half the time
+    correlation = (found.rows @ residual.T).T  # in this order a pass takes half the time
     eps = jnp.finfo(coef.dtype).eps
     # Columns have norm one: rounding leaves this much of a correlation undecided.
     noise = 256 * eps * jnp.sqrt(jnp.sum(found.target**2))
     radius = jnp.where(found.unit.radius > 0, found.unit.radius, 1.0)
 
     def above(correlation: Array, bound: Array) -> Array:
-        return jnp.max((correlation - noise) / radius - bound[:, None] * (1 + 64 * eps), axis=0)
+        return jnp.max((jnp.abs(correlation) - noise) / radius - bound[:, None] * (1 + 64 * eps), axis=0)
 
-    return above(correlation[: lams.size], lams), above(correlation[lams.size :], _MARGIN * following)
+    return above(correlation, lams), above(onward(correlation, lams, following), _MARGIN * following)
 
 
 def follow_lane(
