@@ -188,15 +188,16 @@ def certify(
     lams: Float[Array, "lams"],
     coef: Array,
     intercept: Array,
-    scaled: Array,
+    scaled: Array | None,
     gap_defined: bool,
 ) -> Certificate:
     """Gap and stationarity residual of answers ``coef`` (lams, p[, T]) and ``intercept`` (lams, T or 0).
 
     ``scaled`` are the coefficients of scaled columns, ``coef·scale`` but for rounding: what the penalty is asked about, since of
-    coefficients that a penalty holds level that rounding would make a violation.
+    coefficients that a penalty holds level that rounding would make a violation; None where it is that product.
     """
     loss, y = setup.loss, design.y
+    scaled = coef * (scale if setup.outputs is None else scale[:, None]) if scaled is None else scaled
     judge = functools.partial(_judge, setup, design, scale, penalty, null, gap_defined)
 
     if constant_curvature(setup):
@@ -237,12 +238,12 @@ def certify_lanes(
     penalty: Penalty,
     null: Null,
     lams: Array,
-    lanes: tuple[Array, ...],
+    lanes: tuple[Array | None, ...],
     gap_defined: bool,
 ) -> Certificate:
     """``certify`` of several lanes, a multiple of ``LANES``: their (v, scale, coef, intercept, scaled) with a leading axis."""
 
-    def one(lane: tuple[Array, ...]) -> Certificate:
+    def one(lane: tuple[Any, ...]) -> Certificate:
         return certify(setup, design, *lane[:2], A, penalty, null, lams, *lane[2:], gap_defined)
 
     return jax.lax.map(one, lanes, batch_size=LANES)

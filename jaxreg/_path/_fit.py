@@ -348,8 +348,10 @@ def _wide(problem: Problem) -> bool:
 
 def shortfall(certificate: Certificate, coef: Any) -> np.ndarray:
     """What tol applies to: the gap, or the residual where no gap is defined; +inf for what is not finite."""
-    finite = np.isfinite(coef).all(axis=tuple(range(certificate.gap.ndim, coef.ndim)))
-    value = np.where(np.isnan(certificate.gap) & finite, certificate.kkt, certificate.gap)
+    missing, value = np.isnan(certificate.gap), certificate.gap
+    if missing.any():
+        finite = np.isfinite(coef).all(axis=tuple(range(value.ndim, coef.ndim)))
+        value = np.where(missing & finite, certificate.kkt, value)
     return np.where(np.isnan(value), np.inf, value)
 
 
@@ -372,23 +374,30 @@ def _certificate(
 ) -> Certificate:
     """The certificate of every lane, a leading axis, in compiled chunks of λ."""
     setup = problem.setup
-    if scaled is None:
-        scaled = coef * (scale[:, None] if setup.outputs is None else scale[:, None, :, None])
     # Squared error is certified in one pass over the rows for all λ of a chunk, and for several lanes.
     wide = constant_curvature(setup) and not isinstance(problem.design.X, Sparse)
     chunk = _certified_together(len(lams), problem.design.y.size, wide=wide)
-    together = LANES if wide and len(v) > 1 else 1
-    lanes = -(-len(v) // together) * together
+    together = min(LANES, len(v)) if wide else 1
     parts = []
     for start in range(0, len(lams), chunk):
-        at = part_of(np.arange(len(lams)), start, chunk)
-        taken = [v, scale, *(x[:, at] for x in (coef, intercept, scaled))]
-        rest = A, problem.penalty, null, lams[at]
-        if together > 1:
-            own = tuple(part_of(x, 0, lanes) for x in taken)
-            found = certify_lanes(setup, problem.design, *rest, own, gap_defined=gap_defined)
-        else:
-            apart = [certify(setup, problem.design, *own[:2], *rest, *own[2:], gap_defined=gap_defined) for own in zip(*taken, strict=True)]
-            found = [np.stack(column) for column in zip(*apart, strict=True)]
-        parts.append([np.asarray(x)[: len(v)] for x in found])
+        rest = A, problem.penalty, null, part_of(lams, start, chunk)
+        own = [None if x is None else _chunk_of(x, start, chunk) for x in (coef, intercept, scaled)]
+        lanes = []
+        for first in range(0, len(v), together):
+            those = slice(min(first, len(v) - together), first + together)  # the last ones reach back: each number is compiled anew
+            taken = tuple(None if x is None else x[those] for x in (v, scale, *own))
+            if together > 1:
+                found = certify_lanes(setup, problem.design, *rest, taken, gap_defined=gap_defined)
+            else:
+                one = [None if x is None else x[0] for x in taken]
+                found = certify(setup, problem.design, *one[:2], *rest, *one[2:], gap_defined=gap_defined)
+                found = [x[None] for x in found]
+            lanes.append([np.asarray(x)[first - those.start :] for x in found])
+        parts.append([np.concatenate(column) for column in zip(*lanes, strict=True)])
     return Certificate(*(np.concatenate(column, axis=1)[:, : len(lams)] for column in zip(*parts, strict=True)))
+
+
+def _chunk_of(x: Any, start: int, size: int) -> Any:
+    """λ (axis 1) from ``start`` on, the last one repeated where they run out; no copy where they do not."""
+    whole = x[:, start : start + size]
+    return whole if whole.shape[1] == size else x[:, part_of(np.arange(x.shape[1]), start, size)]
