@@ -374,10 +374,10 @@ def _certificate(
 ) -> Certificate:
     """The certificate of every lane, a leading axis, in compiled chunks of λ."""
     setup = problem.setup
-    # Squared error is certified in one pass over the rows for all λ of a chunk, and for several lanes.
+    # Squared error is certified in one pass over the rows for all λ of a chunk, and for several lanes where rows are the larger part.
     wide = constant_curvature(setup) and not isinstance(problem.design.X, Sparse)
     chunk = _certified_together(len(lams), problem.design.y.size, wide=wide)
-    together = min(LANES, len(v)) if wide else 1
+    together = min(LANES, len(v)) if wide and len(v[0]) >= coef.shape[2] else 1
     parts = []
     for start in range(0, len(lams), chunk):
         rest = A, problem.penalty, null, part_of(lams, start, chunk)
