@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from .._dtypes import on_device
 from .._penalties import Penalty
 from .._warnings import ConvergenceWarning, GridEdgeWarning
 from ..losses import Loss
@@ -119,20 +120,18 @@ def cross_validate(
             problem, penalty, lams, folds, repeats, key, rule, scoring, tol, progress, lam_per_target=bool(lam_per_target)
         )
     warn_of_folds(result, "cross_validate")
-    low, high = int(np.max(result.index_min)), int(np.min(result.index_min))
-    smallest, largest = (f"{float(result.lams[i]):.4g}{_of_targets(result, i)}" for i in (low, high))
     if result.edge:
         warnings.warn(
-            f"cross_validate: the smallest error is that of the smallest λ, {smallest}, so that "
-            "a smaller λ may be better; extend lams downwards",
+            f"cross_validate: the smallest error is that of the smallest λ, {_end(result, -1)}, so that a smaller λ may be better; "
+            "extend lams downwards",
             GridEdgeWarning,
             stacklevel=2,
         )
     share = float(result.path.deviance_ratio[0])
-    if len(result.lams) > 1 and high == 0 and share > _NULL:
+    if len(result.lams) > 1 and np.min(result.index_min) == 0 and share > _NULL:
         warnings.warn(
-            f"cross_validate: the smallest error is that of the largest λ, {largest}, at which "
-            f"the model still explains {share:.1%}, so that a larger λ may be better; extend lams upwards",
+            f"cross_validate: the smallest error is that of the largest λ, {_end(result, 0)}, at which the model still explains "
+            f"{share:.1%}, so that a larger λ may be better; extend lams upwards",
             GridEdgeWarning,
             stacklevel=2,
         )
@@ -153,8 +152,10 @@ def _check_targets(lam_per_target: Any, problem: Problem) -> None:
         )
 
 
-def _of_targets(result: CrossValidation, index: int) -> str:
-    return f" (of {np.sum(result.index_min == index)} of {np.size(result.index_min)} targets)" if result.lam_per_target else ""
+def _end(result: CrossValidation, index: int) -> str:
+    """The λ at an end of the grid, and how many targets choose it."""
+    lams, chosen = np.asarray(result.lams), np.asarray(result.index_min)
+    return f"{lams[index]:.4g}" + (f" (of {np.sum(lams[chosen] == lams[index])} of {chosen.size} targets)" if result.lam_per_target else "")
 
 
 def validated(
@@ -198,28 +199,31 @@ def validated(
         index_min, index_1se = (np.array(column) for column in zip(*ranked, strict=True))
     else:
         index_min, index_1se = _ranked(mean, se)
-    lost = fits.certificate.loss[1:] - np.asarray(_least(setup, design, jnp.asarray(lanes[1:], design.X.dtype)))[:, None]
-    endless = perfect(setup, np.asarray(fits.lams), lost, float(fits.null.unit))
-    out = np.asarray if problem.as_numpy else jnp.asarray
+    converged = reached(fits.certificate, fits.coef, fits.tol)[1:]
+    if float(fits.lams[-1]) == 0:
+        lost = fits.certificate.loss[1:] - np.asarray(_least(setup, design, jnp.asarray(lanes[1:], dtype)))[:, None]
+        converged &= ~perfect(setup, np.asarray(fits.lams), lost, float(fits.null.unit))
     if not setup.intercept:
-        fold_intercept = jnp.zeros((*fold_errors.shape, setup.columns), design.X.dtype)
+        fold_intercept = jnp.zeros((*fold_errors.shape, setup.columns), dtype)
+    fold_intercept = fold_intercept[..., 0] if setup.outputs is None else fold_intercept
+    arrays: dict[str, Any] = {"fold_errors": fold_errors, "fold_converged": converged, "mean": mean, "se": se} | several
+    if problem.as_numpy:
+        fold_coef, fold_intercept = np.asarray(fold_coef), np.asarray(fold_intercept)
+    else:
+        arrays = on_device(arrays)
     result = CrossValidation(
         path=full,
         lams=full.lams,
         folds=splits,
-        fold_errors=out(fold_errors),
-        fold_coef=out(fold_coef),
-        fold_intercept=out(fold_intercept[..., 0] if setup.outputs is None else fold_intercept),
-        fold_converged=out(reached(fits.certificate, fits.coef, fits.tol)[1:] & ~endless),
+        fold_coef=fold_coef,
+        fold_intercept=fold_intercept,
         fold_method=fits.methods[1:],
-        mean=out(mean),
-        se=out(se),
         index_min=index_min,
         index_1se=index_1se,
         rule=rule,
         error_name=SCORES[scoring].name(setup.loss),
         lam_per_target=lam_per_target,
-        **{name: out(x) for name, x in several.items()},
+        **arrays,
     )
     return result, fits
 
