@@ -241,7 +241,7 @@ def certify_lanes(
     lanes: tuple[Array | None, ...],
     gap_defined: bool,
 ) -> Certificate:
-    """``certify`` of several lanes, a multiple of ``LANES``: their (v, scale, coef, intercept, scaled) with a leading axis."""
+    """``certify`` of several lanes, ``LANES`` at a time: their (v, scale, coef, intercept, scaled) with a leading axis."""
 
     def one(lane: tuple[Any, ...]) -> Certificate:
         return certify(setup, design, *lane[:2], A, penalty, null, lams, *lane[2:], gap_defined)

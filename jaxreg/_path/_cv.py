@@ -15,10 +15,11 @@ from .._dtypes import on_device
 from .._penalties import Penalty
 from .._warnings import ConvergenceWarning, GridEdgeWarning
 from ..losses import Loss
+from ._certified import reached
 from ._columns import Sparse
 from ._cv_result import CrossValidation
 from ._engine import Design, Setup, all_predictors
-from ._fit import Fits, fit_lanes, reached
+from ._fit import Fits, fit_lanes
 from ._folds import as_folds, check_rows
 from ._follow import Progress
 from ._inputs import Problem, check_lams, check_problem, scope

@@ -14,7 +14,8 @@ from .._dtypes import is_number
 from ..losses import SquaredError
 from . import _at_once, _elastic, _lasso, _likelihood, _ridge, _targets, _together
 from ._batch import FEW
-from ._certificate import LANES, Certificate, Null, certify, certify_lanes, constant_curvature, free_columns, null_model, why_no_gap
+from ._certificate import Certificate, Null, free_columns, null_model, why_no_gap
+from ._certified import certificates, reached, shortfall
 from ._columns import Sparse, refusal
 from ._engine import prepare, scale_of
 from ._follow import CHUNK, Followed, Progress, follow, part_of, row_space
@@ -23,7 +24,6 @@ from ._inputs import Problem
 from ._interrupt import Stop, never
 from ._knots import Knots
 
-_MANY = 1 << 17  # predictions at one λ, of which several times ten would fill the memory
 _NAMES = {"homotopy": "the exact path", "batch": "the solver of many λ at once"}
 
 
@@ -91,7 +91,7 @@ def fit_lanes(
         those = np.ix_(lanes, at)
         again = way(lanes, at, np.asarray(coef)[those], np.asarray(intercept)[those])
         A = free_columns(setup, design.X, problem.free)
-        other = _certificate(problem, A, null, lams[at], weights[lanes], scales[lanes], *again, gap_defined=no_gap is None)
+        other = certificates(problem, A, null, lams[at], weights[lanes], scales[lanes], *again, gap_defined=no_gap is None)
         better = missed[those] & (shortfall(other, again.coef) < shortfall(certificate, coef)[those])
         # Copies: some were a program's, and may not be written to.
         kept = [np.array(x) for x in (coef, intercept, *certificate)]
@@ -226,7 +226,7 @@ def _apart(
     answers = _solve(problem, weights, null, slopes, lams, tol, interest, ids)
     coef, intercept = np.asarray(answers.coef), np.asarray(answers.intercept)
     done = lams[: coef.shape[1]]
-    certificate = _certificate(problem, A, null, done, weights, answers.scales, coef, intercept, answers.scaled, gap_defined=gap_defined)
+    certificate = certificates(problem, A, null, done, weights, answers.scales, coef, intercept, answers.scaled, gap_defined=gap_defined)
     return Solved(null, lams, answers, certificate)
 
 
@@ -344,60 +344,3 @@ def _of_ridge(problem: Problem, interest: Interest) -> Any:
 def _wide(problem: Problem) -> bool:
     """Whether the features are too many for all of them to be fitted at once, and their number may be reduced to that of the rows."""
     return problem.setup.bucket < problem.design.X.shape[1] and not problem.setup.standardize
-
-
-def shortfall(certificate: Certificate, coef: Any) -> np.ndarray:
-    """What tol applies to: the gap, or the residual where no gap is defined; +inf for what is not finite."""
-    missing, value = np.isnan(certificate.gap), certificate.gap
-    if missing.any():
-        finite = np.isfinite(coef).all(axis=tuple(range(value.ndim, coef.ndim)))
-        value = np.where(missing & finite, certificate.kkt, value)
-    return np.where(np.isnan(value), np.inf, value)
-
-
-def reached(certificate: Certificate, coef: Any, tol: float) -> np.ndarray:
-    """Whether the answers are converged; a gap within tol beside a residual far from it would be a broken certificate."""
-    return (shortfall(certificate, coef) <= tol) & (certificate.kkt <= np.sqrt(tol))
-
-
-def _certified_together(count: int, size: int, *, wide: bool) -> int:
-    """How many of ``count`` λ are certified by one call, with predictions of ``size`` numbers each; few numbers, each is compiled anew."""
-    if count <= CHUNK or (not wide and size > _MANY):
-        return CHUNK
-    most, step = (100, 25) if wide else (25, 5)
-    calls = -(-count // most)
-    return -(-count // (calls * step)) * step
-
-
-def _certificate(
-    problem: Problem, A: Any, null: Null, lams: np.ndarray, v: Any, scale: Any, coef: Any, intercept: Any, scaled: Any, gap_defined: bool
-) -> Certificate:
-    """The certificate of every lane, a leading axis, in compiled chunks of λ."""
-    setup = problem.setup
-    # Squared error is certified in one pass over the rows for all λ of a chunk, and for several lanes where rows are the larger part.
-    wide = constant_curvature(setup) and not isinstance(problem.design.X, Sparse)
-    chunk = _certified_together(len(lams), problem.design.y.size, wide=wide)
-    together = min(LANES, len(v)) if wide and len(v[0]) >= coef.shape[2] else 1
-    parts = []
-    for start in range(0, len(lams), chunk):
-        rest = A, problem.penalty, null, part_of(lams, start, chunk)
-        own = [None if x is None else _chunk_of(x, start, chunk) for x in (coef, intercept, scaled)]
-        lanes = []
-        for first in range(0, len(v), together):
-            those = slice(min(first, len(v) - together), first + together)  # the last ones reach back: each number is compiled anew
-            taken = tuple(None if x is None else x[those] for x in (v, scale, *own))
-            if together > 1:
-                found = certify_lanes(setup, problem.design, *rest, taken, gap_defined=gap_defined)
-            else:
-                one = [None if x is None else x[0] for x in taken]
-                found = certify(setup, problem.design, *one[:2], *rest, *one[2:], gap_defined=gap_defined)
-                found = [x[None] for x in found]
-            lanes.append([np.asarray(x)[first - those.start :] for x in found])
-        parts.append([np.concatenate(column) for column in zip(*lanes, strict=True)])
-    return Certificate(*(np.concatenate(column, axis=1)[:, : len(lams)] for column in zip(*parts, strict=True)))
-
-
-def _chunk_of(x: Any, start: int, size: int) -> Any:
-    """λ (axis 1) from ``start`` on, the last one repeated where they run out; no copy where they do not."""
-    whole = x[:, start : start + size]
-    return whole if whole.shape[1] == size else x[:, part_of(np.arange(x.shape[1]), start, size)]

@@ -11,9 +11,10 @@ from .._dtypes import on_device
 from .._penalties import Penalty
 from .._warnings import ConvergenceWarning
 from ..losses import Loss
+from ._certified import reached
 from ._columns import Sparse
 from ._engine import Setup
-from ._fit import Fits, fit_lanes, reached
+from ._fit import Fits, fit_lanes
 from ._follow import Progress
 from ._inputs import Problem, check_lams, check_problem, scope
 from ._interrupt import interruptible

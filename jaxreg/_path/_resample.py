@@ -11,7 +11,8 @@ import numpy as np
 
 from .._penalties import Penalty
 from .._warnings import ConvergenceWarning
-from ._fit import Fits, fit_lanes, reached
+from ._certified import reached
+from ._fit import Fits, fit_lanes
 from ._follow import Progress
 from ._inputs import Problem
 from ._moments import enough
