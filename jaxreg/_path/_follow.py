@@ -110,12 +110,13 @@ def _reduced(mix: Array, base: Array, a: Array, slope: Array) -> Array:
 
 @jax.jit
 def _by_cholesky(X: Float[Array, "n p"], a: Float[Array, "p"]) -> tuple[Float[Array, "n n"], Float[Array, "n n"], Array]:
-    """(R, R⁻¹, a bound of what QᵀQ lacks to the identity), with ``Qᵀ = R⁻¹X/√a``."""
+    """(R, R⁻¹, about what QᵀQ lacks to the identity), with ``Qᵀ = R⁻¹X/√a``."""
     A = X / jnp.sqrt(a)
     K = A @ A.T
     R = jnp.linalg.cholesky(K)
     inverse = jax.scipy.linalg.solve_triangular(R, jnp.eye(len(R), dtype=R.dtype), lower=True)
-    return R, inverse, jnp.finfo(K.dtype).eps * jnp.linalg.norm(K) * jnp.linalg.norm(inverse) ** 2
+    condition = jnp.linalg.norm(K, 1) * jnp.linalg.norm(inverse.T @ inverse, 1)
+    return R, inverse, jnp.finfo(K.dtype).eps * condition
 
 
 @jax.jit
