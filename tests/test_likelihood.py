@@ -10,6 +10,8 @@ from jaxreg import losses
 from jaxreg._path import _likelihood, _proximal_newton, _together
 from jaxreg._warnings import ConvergenceWarning
 
+from .test_peers import drawn
+
 
 def made(loss, n=80, p=8, seed=0):
     rng = np.random.default_rng(seed)
@@ -233,3 +235,11 @@ def test_changing_lambda_or_data_does_not_compile_anew():
     before = _proximal_newton._shared._cache_size()
     jaxreg.path(2 * X, 1 - y, jaxreg.L1(), loss=losses.Logistic(), lams=np.geomspace(2, 0.1, 20))
     assert _proximal_newton._shared._cache_size() == before
+
+
+def test_one_small_lambda_from_the_null_model():
+    """A whole Newton step from there goes to infinity, and later the small curvatures fall by magnitudes while their sum stays."""
+    d = drawn(55)  # Poisson, 45 features that share a factor, 30 rows
+    fit = jaxreg.path(d.X, d.y, jaxreg.L1(), loss=losses.Poisson("mean"), lams=[0.009], sample_weight=d.v)
+    assert (fit.method, fit.fallback) == ("batch", None)
+    assert fit.converged.all()
