@@ -122,3 +122,12 @@ from ._update import gradient_step as gradient_step
 from ._update import make_step as make_step
 from ._warnings import ConvergenceWarning as ConvergenceWarning
 from ._warnings import GridEdgeWarning as GridEdgeWarning
+
+
+def __getattr__(name: str) -> object:
+    """Pictures are imported where they are asked for: matplotlib is an extra."""
+    if name == "plot":
+        import importlib
+
+        return importlib.import_module(".plot", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -88,6 +88,8 @@ def path(path: Any, feature_names: Sequence[str] | None = None, marks: Mapping[s
 def cross_validation(cv: Any) -> Figure:
     """Cross-validated error against λ with standard errors, both rules' λ marked, nonzeros along the top.
 
+    Of a λ for each target the curve is the mean over targets, and the largest and smallest of the λ that the rule chose are marked.
+
     Args:
       cv: a ``CrossValidation``.
 

@@ -209,7 +209,6 @@ def test_likelihoods_and_several_targets():
     np.testing.assert_allclose(together.curves["bic"], 80 * np.log(rss / 80) + np.log(80) * together.df, rtol=1e-10)
 
 
-@pytest.mark.slow
 def test_one_path_serves_cross_validation_too():
     X, y = made()
     ids = np.arange(40) % 4

@@ -212,6 +212,10 @@ def test_each_target_gets_the_lambda_that_it_gets_alone(targets, penalty, rule):
     assert shared.index_min == np.argmin(cv.target_mean.mean(axis=1))
     np.testing.assert_allclose(shared.fold_errors, cv.target_errors.mean(axis=2))
     assert f"of {np.sum(cv.index_min == cv.index_min[0])}" in str(cv)
+    own = [cv.target_mean[cv.index[t], t] for t in range(3)]
+    np.testing.assert_array_equal(cv.error, own)
+    assert f"each at its own λ: {np.mean(own):.6g}" in str(cv)
+    assert shared.error == shared.mean[shared.index]
     assert "of 3 targets" in repr(cv)
 
 
@@ -225,8 +229,23 @@ def test_leave_one_out_of_each_target_is_ridge_cvs(targets):
     np.testing.assert_allclose(fit.loo, fit.target_loo.mean(axis=1), rtol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore::jaxreg.GridEdgeWarning")
+def test_one_target_as_a_column_and_a_matrix_of_each_target(targets):
+    X, y = targets
+    options: dict[str, Any] = {"lams": [100.0, 10.0, 1.0], "folds": np.arange(60) % 4}
+    column = jaxreg.cross_validate(X, y[:, 2:], jaxreg.L1(), lam_per_target=True, **options)
+    alone = jaxreg.cross_validate(X, y[:, 2], jaxreg.L1(), **options)
+    assert column.lam.tolist() == [alone.lam]
+    np.testing.assert_allclose(column.coef[:, 0], alone.coef, atol=1e-9)
+    smooth = np.diff(np.eye(7), axis=0)
+    each = jaxreg.cross_validate(X, y, jaxreg.Tikhonov(matrix=smooth, axis=0), lam_per_target=True, **options)
+    for t in range(3):
+        own = jaxreg.cross_validate(X, y[:, t], jaxreg.Tikhonov(matrix=smooth), **options)
+        assert (each.lam[t], each.path.method) == (own.lam, "ridge")
+
+
 def test_the_edge_counts_targets(targets):
-    with pytest.warns(jaxreg.GridEdgeWarning, match=r"smallest λ, 10 \(of \d of 3 targets\)"):
+    with pytest.warns(jaxreg.GridEdgeWarning, match=r"smallest λ, 10 \(for \d of 3 targets\)"):
         jaxreg.cross_validate(*targets, jaxreg.L1(), lams=[1e4, 10.0], folds=np.arange(60) % 4, lam_per_target=True)
 
 
@@ -235,7 +254,7 @@ def test_what_has_no_lambda_for_each_target(data, targets):
     options: dict[str, Any] = {"folds": np.arange(60) % 4, "lam_per_target": True}
     with pytest.raises(ValueError, match="lam_per_target: y has one target"):
         fit(*data, jaxreg.L1(), **options)
-    with pytest.raises(ValueError, match=r"lam_per_target: GroupLasso is no sum over coefficients"):
+    with pytest.raises(ValueError, match=r"lam_per_target: GroupLasso is not known to be a sum over targets"):
         fit(*targets, jaxreg.GroupLasso(groups=np.arange(7)[:, None]), **options)
     with pytest.raises(TypeError, match="lam_per_target must be True or False, got 'yes'"):
         fit(*targets, jaxreg.L1(), **options | {"lam_per_target": "yes"})

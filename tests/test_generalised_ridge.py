@@ -77,10 +77,37 @@ def test_newtons_method_says_the_same_of_standardised_columns(monkeypatch):
 
 
 def test_where_a_matrix_leaves_too_few_digits_newtons_method_takes_over():
-    X, y = made(15, 30)  # the last λ is so small that rows and penalty together determine next to nothing
-    fit = jaxreg.path(X, y, jaxreg.Tikhonov(matrix=np.diff(np.eye(30), axis=0)), lams=[1.0, 1e-9])
-    assert fit.method == "newton"
-    assert fit.converged[0]
+    X, y = made(40, 6)
+    X = X * np.geomspace(1e-4, 1e4, 6)
+    fit = jaxreg.path(X, y, jaxreg.Tikhonov(matrix=np.diff(np.eye(6), axis=0)), lams=[1e4, 0.1])
+    assert (fit.method, fit.loo) == ("newton", None)
+    assert "too few digits" in fit.fallback
+
+
+def test_more_features_than_rows_down_to_nothing():
+    """Directions that neither the rows nor rounding tell from zero stay zero at every λ; λ → 0 interpolates."""
+    X, y = made(15, 30)
+    D = np.diff(np.eye(30), axis=0)
+    fit = jaxreg.path(X, y, jaxreg.Tikhonov(matrix=D), lams=[1.0, 1e-6, 1e-10])
+    assert (fit.method, fit.fallback) == ("ridge", None)
+    assert fit.converged.all()
+    # The limit, from its own equations: least ‖Dw‖ among those that interpolate.
+    center = X - X.mean(axis=0)
+    kkt = np.block([[D.T @ D, center.T], [center, np.zeros((15, 15))]])
+    limit = np.linalg.lstsq(kkt, np.r_[np.zeros(30), y - y.mean()], rcond=None)[0][:30]
+    np.testing.assert_allclose(fit.coef[-1], limit, atol=1e-7)
+
+
+@pytest.mark.parametrize("penalty", ["matrix", "ridge"])
+@pytest.mark.parametrize("p", [6, 12])
+def test_a_fit_through_every_case_has_neither_criterion(penalty, p):
+    rng = np.random.default_rng(1)
+    X, y = rng.normal(size=(7, p)) + 3, rng.normal(size=7)
+    given = jaxreg.Tikhonov(matrix=np.diff(np.eye(p), axis=0)) if penalty == "matrix" else jaxreg.L2()
+    fit = jaxreg.path(X, y, given, lams=[1.0, 0.0])
+    assert np.isfinite([fit.loo[0], fit.gcv[0]]).all()
+    assert np.isnan([fit.loo[1], fit.gcv[1]]).all()
+    assert np.nanargmin(fit.loo) == 0
 
 
 def test_a_constant_column_is_zero_where_no_penalty_ties_it_to_others():

@@ -598,6 +598,32 @@ def test_predict_interpolates_and_refuses_to_extrapolate(diabetes):
         fit.predict(X[:, :3])
 
 
+def test_predictions_ask_for_the_offset_that_the_path_was_fitted_with():
+    X, y = made(40, 3)
+    counts, offset = np.abs(y).round(), np.linspace(1, 3, 40)
+    fit = jaxreg.path(X, counts, jaxreg.L2(), loss=losses.Poisson(), offset=offset, lams=[2.0, 1.0])
+    eta = X @ fit.coef[1] + fit.intercept[1]
+    np.testing.assert_allclose(fit.predict(X, 1.0, offset=offset), np.exp(eta + offset), rtol=1e-12)
+    np.testing.assert_allclose(fit.predict(X, offset=np.zeros(40))[1], np.exp(eta), rtol=1e-12)
+    with pytest.raises(ValueError, match="offset: the path was fitted with one"):
+        fit.predict(X, 1.0)
+    with pytest.raises(ValueError, match=r"offset must have shape \(40,\), got \(3,\)"):
+        fit.predict(X, 1.0, offset=offset[:3])
+    cv = jaxreg.cross_validate(X, counts, jaxreg.L2(), loss=losses.Poisson(), offset=offset, lams=[1.0], folds=np.arange(40) % 4)
+    np.testing.assert_allclose(cv.predict(X, offset=offset), fit.predict(X, 1.0, offset=offset), rtol=1e-5)
+    best = jaxreg.relax(X, counts, jaxreg.L1(), loss=losses.Poisson(), offset=offset, lams=[2.0])
+    assert best.predict(X, 2.0, 1.0, offset=offset).shape == (40,)
+
+
+def test_what_a_large_lambda_leaves_of_the_gradient_is_called_rounding():
+    X, y = made(30, 6)
+    with pytest.warns(ConvergenceWarning, match="what is left of the gradient may be rounding"):
+        fit = jaxreg.path(X, y, jaxreg.Tikhonov(matrix=np.diff(np.eye(6), axis=0)), lams=[1e15])
+    level = X.sum(axis=1)  # the limit: all coefficients are level
+    slope = np.polyfit(level, y, 1)[0]
+    np.testing.assert_allclose(fit.coef[0], slope, rtol=1e-9)
+
+
 def test_the_table_and_the_formula(diabetes):
     X, y, _ = diabetes
     fit = jaxreg.path(X, y, jaxreg.ElasticNet(l1_ratio=0.25), loss=HALF, lams=5)

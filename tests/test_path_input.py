@@ -32,6 +32,14 @@ BAD = {
     "nan in y": (broken(y=np.r_[np.nan, np.ones(29)]), r"y has 1 NaN or infinite values \(first in row 0\)"),
     "rows": (broken(y=np.ones(29)), "y must have 30 rows like X"),
     "one-dimensional X": (broken(X=np.ones(30)), r"X must have shape \(n, p\)"),
+    "empty target": (
+        broken(y=np.c_[np.arange(30), np.zeros(30)], loss=losses.Poisson()),
+        "y: target 1 is 0 in all rows, so that its intercept would go to −∞",
+    ),
+    "one vector of all targets": (
+        broken(y=np.c_[np.arange(30), np.ones(30)], penalty=jaxreg.Tikhonov(matrix=np.eye(3)), lams=[1.0]),
+        "penalty does not fit coefficients of shape .* takes axis=0",
+    ),
     "constant target": (broken(y=np.ones(30)), r"y is constant \(1 in all 30 rows\)"),
     "intercept": (broken(intercept="no"), "intercept must be True or False, got 'no'"),
     "standardize": (broken(standardize=1), "standardize must be True or False, got 1"),

@@ -36,7 +36,7 @@ def leverages(problem: Problem, fits: Fits, scoring: str) -> Leverages:
     nothing = np.full(len(fits.lams), np.nan)
     if fits.ridge is not None and scoring in ("loss", "squared_error", "deviance"):
         df = Curve(np.asarray(fits.ridge.df) * setup.columns)
-        return Leverages(df, Curve(nothing, _SCALES) if setup.standardize else Curve(np.asarray(fits.ridge.loo), "exact"))
+        return Leverages(df, Curve(nothing, _SCALES) if setup.standardize else Curve(np.asarray(fits.ridge.loo).mean(axis=1), "exact"))
     try:
         df, loo, why = _local(problem, fits, scoring)
     except UnknownOperation as error:

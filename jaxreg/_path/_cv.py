@@ -15,6 +15,7 @@ from .._dtypes import on_device
 from .._penalties import Penalty
 from .._warnings import ConvergenceWarning, GridEdgeWarning
 from ..losses import Loss
+from . import _ridge
 from ._certified import reached
 from ._columns import Sparse
 from ._cv_result import CrossValidation
@@ -72,7 +73,8 @@ def cross_validate(
       scoring: the error of a held-out row: "loss", the pointwise loss less the smallest that any prediction has; "deviance";
         "squared_error" (Brier score for classes), "absolute_error" or "misclassification".
       lam_per_target: of several targets, whether each gets its own λ by its own errors (scikit-learn's ``alpha_per_target``); else one λ
-        serves all, by the mean of their errors. The penalty must be a sum over coefficients, so that no target's λ touches another.
+        serves all, by the mean of their errors. The penalty must be a sum over targets, so that no target's λ touches another. Neither
+        ``compare`` nor ``cross_validate_relaxed`` has it.
       progress: called with (done, total): λ, as a mean over the fits of all rows and of each fold. Ctrl-C keeps nothing here.
       X, y, penalty, loss, lams, intercept, standardize, sample_weight, offset, penalty_factor, lower, upper, tol: as in
         :func:`jaxreg.path`.
@@ -146,9 +148,10 @@ def _check_targets(lam_per_target: Any, problem: Problem) -> None:
         return
     if problem.setup.outputs is None or problem.setup.loss.vector:
         raise ValueError("lam_per_target: y has one target, which has its own λ already; pass y of shape (n, targets), or leave it out")
-    if not problem.penalty.separable:
+    setup, design = problem.setup, problem.design
+    if not problem.penalty.separable and _ridge.form(problem.penalty, setup, design.X.shape[1], design.X.dtype) is None:
         raise ValueError(
-            f"lam_per_target: {type(problem.penalty).__name__} is no sum over coefficients, so that one target's λ may touch another; "
+            f"lam_per_target: {type(problem.penalty).__name__} is not known to be a sum over targets, so that one's λ may touch another; "
             "leave it out, or cross-validate target by target"
         )
 
@@ -156,7 +159,9 @@ def _check_targets(lam_per_target: Any, problem: Problem) -> None:
 def _end(result: CrossValidation, index: int) -> str:
     """The λ at an end of the grid, and how many targets choose it."""
     lams, chosen = np.asarray(result.lams), np.asarray(result.index_min)
-    return f"{lams[index]:.4g}" + (f" (of {np.sum(lams[chosen] == lams[index])} of {chosen.size} targets)" if result.lam_per_target else "")
+    return f"{lams[index]:.4g}" + (
+        f" (for {np.sum(lams[chosen] == lams[index])} of {chosen.size} targets)" if result.lam_per_target else ""
+    )
 
 
 def validated(
@@ -191,12 +196,9 @@ def validated(
     sizes = held_out.sum(axis=1)
     fold_errors = of_targets.mean(axis=2)
     mean, se = mean_and_error(fold_errors, sizes, splits.repeat)
-    several: dict[str, Any] = {}
-    if of_targets.shape[2] > 1:
-        names = "target_errors", "target_mean", "target_se"
-        several = dict(zip(names, (of_targets, *mean_and_error(of_targets, sizes, splits.repeat)), strict=True))
+    target_mean, target_se = mean_and_error(of_targets, sizes, splits.repeat)
     if lam_per_target:
-        ranked = [_ranked(*column) for column in zip(several["target_mean"].T, several["target_se"].T, strict=True)]
+        ranked = [_ranked(*column) for column in zip(target_mean.T, target_se.T, strict=True)]
         index_min, index_1se = (np.array(column) for column in zip(*ranked, strict=True))
     else:
         index_min, index_1se = _ranked(mean, se)
@@ -207,7 +209,9 @@ def validated(
     if not setup.intercept:
         fold_intercept = jnp.zeros((*fold_errors.shape, setup.columns), dtype)
     fold_intercept = fold_intercept[..., 0] if setup.outputs is None else fold_intercept
-    arrays: dict[str, Any] = {"fold_errors": fold_errors, "fold_converged": converged, "mean": mean, "se": se} | several
+    arrays: dict[str, Any] = {"fold_errors": fold_errors, "fold_converged": converged, "mean": mean, "se": se}
+    if setup.outputs is not None and not setup.loss.vector:
+        arrays |= {"target_errors": of_targets, "target_mean": target_mean, "target_se": target_se}
     if problem.as_numpy:
         fold_coef, fold_intercept = np.asarray(fold_coef), np.asarray(fold_intercept)
     else:

@@ -78,7 +78,7 @@ class CrossValidation:
         """The coefficients at the chosen λ, from all the data."""
         if not self.lam_per_target:
             return self.path.coef[self.index]
-        return self.path.coef[self.index, :, np.arange(len(self.index))].T
+        return self.path.coef[self.index, :, np.arange(len(self.index))].T  # the targets' axis comes first of such an index
 
     @property
     def intercept(self) -> Any:
@@ -95,9 +95,14 @@ class CrossValidation:
         """``folds.ids``: (n,) or (repeats, n), the fold in which each row is held out; None in the order of time."""
         return self.folds.ids
 
-    def predict(self, X: Any) -> Any:
-        """The expected target at the chosen λ: (rows,) or (rows, targets)."""
-        return self.path.predict_by(X, self.coef, self.intercept)
+    @property
+    def error(self) -> Any:
+        """The mean error at the chosen λ; (targets,) where each has its own."""
+        return np.asarray(self.target_mean)[self.index, np.arange(len(self.index))] if self.lam_per_target else float(self.mean[self.index])
+
+    def predict(self, X: Any, *, offset: Any = None) -> Any:
+        """The expected target at the chosen λ: (rows,) or (rows, targets); ``offset`` as in :meth:`Path.predict`."""
+        return self.path.predict_by(X, self.coef, self.intercept, offset)
 
     def _lam(self, index: Any) -> Any:
         return np.asarray(self.lams)[index] if self.lam_per_target else float(self.lams[index])
@@ -107,11 +112,14 @@ class CrossValidation:
         return f"<cross-validation: {self.path.formula}; {self.folds.counted()}, {self.rule}: λ = {lam}>"
 
     def __str__(self) -> str:
-        rows = [repr(self), f"{'λ':>12} {'nonzeros':>9} {self.error_name:>24} {'± SE':>9}"]
+        many = f"mean of {self.error.size} targets, one λ for all:" if self.lam_per_target else ""
+        rows = [repr(self), *([many] if many else []), f"{'λ':>12} {'nonzeros':>9} {self.error_name:>24} {'± SE':>9}"]
         chosen = [("λ_min", np.atleast_1d(self.index_min)), ("λ_1se", np.atleast_1d(self.index_1se))]
         for i in sorted({*shown_rows(len(self.lams), 15), *(int(j) for _, at in chosen for j in at)}):
             counts = [(name, int(np.sum(at == i))) for name, at in chosen]
             marks = [f"{name} of {count}" if self.lam_per_target else name for name, count in counts if count]
             numbers = f"{float(self.lams[i]):12.6g} {int(self.path.nonzeros[i]):9d} {float(self.mean[i]):24.6g} {float(self.se[i]):9.2g}"
             rows.append(" ".join([numbers, *marks]))
+        if many:
+            rows.append(f"mean of {self.error.size} targets, each at its own λ: {self.error.mean():.6g}")
         return "\n".join(rows)

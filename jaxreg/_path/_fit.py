@@ -75,8 +75,8 @@ def fit_lanes(
     if solved is None:
         solved = _apart(problem, weights, slopes, grid, ids, interest, tol, gap_defined=no_gap is None)
     null, lams, answers, certificate = solved
-    coef, intercept, scales, method, ridge, knots, _, closer = answers
-    asked, lams, fallback = len(lams), lams[: coef.shape[1]], None
+    coef, intercept, scales, method, ridge, knots, _, fallback, closer = answers
+    asked, lams = len(lams), lams[: coef.shape[1]]
     methods = [method] * len(weights)
 
     def newton(lanes: np.ndarray, at: np.ndarray, *_: Any) -> Followed:
@@ -158,6 +158,7 @@ class Answers(NamedTuple):
     ridge: _ridge.Criteria | None = None
     knots: Knots | None = None
     scaled: Any = None  # coef times scales, where the method knows it to the last bit
+    fallback: str | None = None  # why the method that would be expected gave way to this one
     closer: Callable[..., Followed] | None = None  # (lanes, λ, their coefficients and intercepts) once more, to more digits
 
 
@@ -250,9 +251,9 @@ def _solve(
     if elastic is not None:
         found = _elastic.fit(setup, design, weights, elastic, lams, ids, interest.teller(len(weights), len(lams)))
         return Answers(*found, "batch", closer=_by_the_dual(problem, weights, lams))
-    squares = _of_ridge(problem, interest)
+    factorised = _of_ridge(problem, interest)
     whole = -(-len(lams) // CHUNK) * CHUNK
-    of_ridge = None if squares is None else _ridge.fit(setup, design, weights, squares, jnp.asarray(part_of(lams, 0, whole)), ids)
+    of_ridge = None if factorised is None else _ridge.fit(setup, design, weights, factorised, jnp.asarray(part_of(lams, 0, whole)), ids)
     if of_ridge is not None:
         found, criteria = of_ridge
         coef, intercept = (np.asarray(x)[:, : len(lams)] for x in found[:2])
@@ -292,7 +293,8 @@ def _solve(
         return Answers(*found, "batch", closer=closer)
     scales = np.stack([np.asarray(scale_of(setup, design, jnp.asarray(v))) for v in weights])
     found = _newton(problem, weights, null, lams, tol, interest)
-    return Answers(found.coef, found.intercept, scales, "newton", scaled=found.scaled)
+    reason = None if factorised is None else "one factorisation would leave too few digits at the smallest λ: by Newton's method"
+    return Answers(found.coef, found.intercept, scales, "newton", scaled=found.scaled, fallback=reason)
 
 
 def _check_sparse(problem: Problem, max_nonzeros: int | None) -> None:

@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from .._dtypes import is_concrete, on_device, x64_scope
 from .._penalties import Penalty, UnknownOperation
-from ..losses import Loss, SquaredError
+from ..losses import Loss, Poisson, SquaredError, Tweedie
 from ._certificate import facts
 from ._columns import as_sparse, entries, is_sparse, refusal
 from ._engine import Design, Setup, buckets
@@ -29,6 +29,7 @@ class Problem(NamedTuple):
     penalty: Penalty
     free: Any  # bool (p,): features that carry no penalty
     as_numpy: bool  # answers go back as NumPy arrays
+    shifted: bool  # whether there is an offset
 
 
 def scope(X: Any) -> contextlib.AbstractContextManager[Any]:
@@ -94,6 +95,10 @@ def check_problem(
     if not loss.classification and flat and (offset is None or np.ptp(np.asarray(offset)) == 0):
         among = f"all {n} rows" if len(seen) == n else f"all {len(seen)} rows of positive weight"
         raise ValueError(f"y is constant ({seen.ravel()[0]:g} in {among}): there is nothing to explain")
+    if not loss.classification and seen.ndim == 2 and not loss.record and setup.intercept and isinstance(loss, Poisson | Tweedie):
+        empty = np.flatnonzero(~seen.any(axis=0))
+        if empty.size:
+            raise ValueError(f"y: target {empty[0]} is 0 in all rows, so that its intercept would go to −∞; leave such targets out")
     eta_shape = (n,) if outputs is None else (n, outputs)
     shift = np.zeros(eta_shape) if offset is None else _vector(offset, "offset", eta_shape)
     low, up = _bounds(lower, upper, p, outputs)
@@ -107,7 +112,8 @@ def check_problem(
     try:
         free = np.asarray(facts(penalty, shape, dtype)[0])
     except ValueError as error:
-        raise ValueError(f"penalty does not fit coefficients of shape {shape}: {error}") from None
+        hint = "" if outputs is None else ". A penalty of vectors takes axis=0 where each target or class is one"
+        raise ValueError(f"penalty does not fit coefficients of shape {shape}: {error}{hint}") from None
     free = free if outputs is None else free.all(axis=1)
     if low is not None and up is not None:
         free = free & (np.isneginf(low) & np.isposinf(up)).reshape(p)
@@ -117,7 +123,7 @@ def check_problem(
     design = Design(_matrix(X, found, dtype, weights, loss), y, shift, free_features, low, up)
     _check_operations(setup, design, penalty)
     setup = setup._replace(bucket=buckets(setup.columns, p, penalty.separable)[0])
-    return Problem(setup, design, weights, penalty, free, as_numpy)
+    return Problem(setup, design, weights, penalty, free, as_numpy, offset is not None)
 
 
 def _operations(penalty: Penalty, w: Array) -> Any:

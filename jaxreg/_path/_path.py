@@ -62,9 +62,9 @@ def path(
         ``λ·Σ|w|``.
       loss: data term; default ``losses.SquaredError()``, the sum of squares. λ is in units of this loss: under ``"sum"`` it
         grows with n.
-      lams: how many λ (log-spaced from the smallest that gives all zeros, down to 1e-3 of it when n > p, else 1e-2; for ridge,
-        which has none, from the elastic net's at l1_ratio 1e-3, and a thousand times further down), or the values in any
-        order.
+      lams: how many λ (log-spaced from the smallest that gives all zeros, down to 1e-3 of it when n > p, else 1e-2; for L2,
+        which has none, from the elastic net's at l1_ratio 1e-3, and a thousand times further down; other penalties without one, such as
+        ``Tikhonov``, need values), or the values in any order.
       intercept: whether to fit b. Under ``Cox`` none is identified: there is none, and 0 is reported.
       standardize: scale columns to unit (weighted, 1/n) standard deviation inside, so that the penalty acts on
         ``w·sd``; coefficients come back on the original scale.
@@ -169,6 +169,7 @@ def as_path(problem: Problem, fits: Fits, penalty: Penalty, asked: Any) -> Path:
         knots=fits.knots,
         gap_reason=reason,
         interrupted=fits.unfinished > 0,
+        offset=problem.shifted,
         reordered=np.ndim(asked) > 0 and bool(np.any(np.diff(asked) > 0)),
     )
 
@@ -198,9 +199,14 @@ def warn_if_not_converged(result: Path, what: str = "path", stacklevel: int = 3)
         gap, kkt = np.asarray(result.gap)[missed], np.asarray(result.kkt)[missed]
         worst = f"gap {np.nanmax(gap):.1e}, residual" if np.isfinite(gap).any() else "residual"
         worst = f"worst {worst} {np.nanmax(kkt):.1e}" if np.isfinite(kkt).any() else "no finite answer"
-        advice = (
-            result.gap_reason or "A larger tol or fewer, larger λ may serve, or columns that are centred first where their means are large"
-        )
+        advice = "A larger tol or fewer, larger λ may serve, or columns that are centred first where their means are large"
+        if result.gap_reason and (np.isnan(gap).any() or not np.isnan(result.gap).any()):  # else it is of other λ
+            advice = result.gap_reason
+        elif (gap <= result.tol).all():
+            advice = (
+                "The gap is within tol everywhere, and what is left of the gradient may be rounding: of a λ that is that large, or of "
+                "columns whose scales lie that far apart; standardize=True or other units mend the latter"
+            )
         lams = np.asarray(result.lams)[missed]
         warnings.warn(
             f"{what}: {missed.sum()} of {missed.size} λ did not reach tol={result.tol:g} ({worst}, largest such "

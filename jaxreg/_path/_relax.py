@@ -61,15 +61,15 @@ class Relaxed:
         blends = [penalised if gamma == 1 else relaxed + gamma * (penalised - relaxed) for penalised, relaxed in pairs]
         return blends[0], blends[1]
 
-    def predict(self, X: Any, lam: float | None = None, gamma: float = 0.0) -> Any:
-        """The expected target of a blend: at one λ of the grid, or with a leading λ axis when it is None.
+    def predict(self, X: Any, lam: float | None = None, gamma: float = 0.0, *, offset: Any = None) -> Any:
+        """The expected target of a blend: at one λ of the grid, or with a leading λ axis when it is None; ``offset`` as in a path's.
 
         Raises:
           ValueError: a λ that is not on the grid (between two supports there is no refit), or γ outside [0, 1].
         """
         coef, intercept = self.blend(gamma)
         blended = dataclasses.replace(self.path, coef=coef, intercept=intercept, knots=None)
-        return blended.predict(X, None if lam is None else float(self.lams[self.path.index(lam)]))
+        return blended.predict(X, None if lam is None else float(self.lams[self.path.index(lam)]), offset=offset)
 
     def __repr__(self) -> str:
         return f"<relaxed path: {self.path.formula}; {len(self.lams)} λ, refitted without the penalty on the support>"

@@ -60,9 +60,9 @@ class RelaxedCrossValidation:
         """The intercept of the chosen blend, from all the data."""
         return self.relaxed.blend(self.gamma)[1][self.index[1]]
 
-    def predict(self, X: Any) -> Any:
-        """The expected target of the chosen blend."""
-        return self.relaxed.predict(X, self.lam, self.gamma)
+    def predict(self, X: Any, *, offset: Any = None) -> Any:
+        """The expected target of the chosen blend; ``offset`` as in a path's."""
+        return self.relaxed.predict(X, self.lam, self.gamma, offset=offset)
 
     def __repr__(self) -> str:
         chosen = f"λ = {self.lam:.4g}, γ = {self.gamma:g}"

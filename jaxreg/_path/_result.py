@@ -34,18 +34,21 @@ class Path:
       method: what solved it: "homotopy" (the exact path of the lasso under squared error), "batch" (many λ at once on a set of features:
         conjugate gradients, the dual, or for likelihoods Newton steps that share a Hessian), "ridge" (one factorisation) or "newton" (one
         λ after the other).
-      fallback: why "newton" had to finish some λ of what "homotopy" or "batch" began, or None.
+      fallback: why "newton" had to finish some λ of what "homotopy" or "batch" began, or all in place of "ridge"; None elsewhere.
       knots: where the exact path bends (:class:`Knots`); None for other methods, for many targets, and where one λ had to be finished
         by another method.
       gap_reason: why the gap is NaN, or None.
       interrupted: whether Ctrl-C ended it before the last λ that was asked for.
       reordered: whether the λ were passed in another order than they are returned.
+      offset: whether it was fitted with an offset, which ``predict`` asks for then.
       loo, gcv, df: (L,) exact leave-one-out error, generalised cross-validation (both mean squared errors) and effective
         degrees of freedom; None but for ridge (squared error without bounds, and L2, ``Tikhonov`` or ``GraphLaplacian``, where one
-        factorisation solves it: ``method``). A case is left out
-        of the sum, its divisor (n, 2n) and λ staying as they are. Leave-one-out is None under ``standardize``, whose scale
-        would have to be computed anew for each case. Of several targets ``loo`` and ``gcv`` are means over them.
-      target_loo, target_gcv: (L, targets) the same for each of several targets: ``lams[target_loo.argmin(axis=0)]`` are their own λ.
+        factorisation solves it: ``method`` is "ridge"; a matrix whose smallest λ leaves too few digits is for "newton", which has none
+        of the three). NaN where the fit passes through a case (leave-one-out) or all of them (GCV) but for rounding: ``np.nanargmin``
+        finds the least. A case is left out of the sum, its divisor (n, 2n) and λ staying as they are. Leave-one-out is None under
+        ``standardize``, whose scale would have to be computed anew for each case. Of several targets ``loo`` and ``gcv`` are means over
+        them.
+      target_loo, target_gcv: (L, targets) the same for each of several targets: ``lams[np.nanargmin(target_loo, axis=0)]`` are their own λ.
     """
 
     lams: Any
@@ -68,6 +71,7 @@ class Path:
     gap_reason: str | None = None
     interrupted: bool = False
     reordered: bool = False
+    offset: bool = False
     loo: Any = None
     gcv: Any = None
     df: Any = None
@@ -105,24 +109,33 @@ class Path:
         blend = [a[right - 1] + share * (a[right] - a[right - 1]) for a in (self.coef, self.intercept)]
         return blend[0], blend[1]
 
-    def predict(self, X: Any, lam: float | None = None) -> Any:
+    def predict(self, X: Any, lam: float | None = None, *, offset: Any = None) -> Any:
         """The expected target: (rows,) or (rows, targets) at ``lam``, or with a leading λ axis when it is None.
 
         For classes these are probabilities: of class 1, or of each class. The squared hinge knows none and gives the class. Under ``Cox``
         the relative risk exp η, to that of a row of zeros.
-        """
-        if lam is None:
-            return self.predict_by(X, self.coef, self.intercept)
-        return self.predict_by(X, *self.coef_at(lam))
 
-    def predict_by(self, X: Any, coef: Any, intercept: Any) -> Any:
-        """The expected target by coefficients of this model: (p,) or (p, targets), or with a leading axis.
+        Args:
+          X: (rows, p).
+          lam: a λ within the grid, or None for all of the grid.
+          offset: (rows,) or (rows, targets), added to the linear predictor of these rows; needed where the path was fitted with one.
 
         Raises:
-          ValueError: X has another number of columns.
+          ValueError: X has another number of columns, the offset another shape, or it is missing; ``lam`` lies outside the grid.
         """
+        if lam is None:
+            return self.predict_by(X, self.coef, self.intercept, offset)
+        return self.predict_by(X, *self.coef_at(lam), offset)
+
+    def predict_by(self, X: Any, coef: Any, intercept: Any, offset: Any = None) -> Any:
+        """The expected target by coefficients of this model, (p,) or (p, targets), or with a leading λ axis; as :meth:`predict`."""
         if np.ndim(X) != 2 or np.shape(X)[1] != self.coef.shape[1]:
             raise ValueError(f"X must have shape (rows, {self.coef.shape[1]}), got {np.shape(X)}")
+        shape = (np.shape(X)[0], *self.coef.shape[2:])
+        if offset is None and self.offset:
+            raise ValueError("offset: the path was fitted with one, and these rows have none; pass theirs, such as zeros")
+        if offset is not None and np.shape(offset) != shape:
+            raise ValueError(f"offset must have shape {shape}, got {np.shape(offset)}")
         from ._columns import as_sparse, entries, is_sparse, predictors
         from ._inputs import scope
 
@@ -132,11 +145,12 @@ class Path:
             dtype, many = jnp.asarray(self.coef).dtype, coef.ndim == self.coef.ndim
             coef, intercept = jnp.asarray(coef, dtype), jnp.asarray(intercept, dtype)
             X = as_sparse(entries(X), X.shape, dtype) if is_sparse(X) else jnp.asarray(X, dtype)
+            shift = jnp.zeros((), dtype) if offset is None else jnp.asarray(offset, dtype)
             if many:
-                eta = predictors(X, coef) + intercept[:, None]
+                eta = predictors(X, coef) + intercept[:, None] + shift
                 mean = jnp.stack([self.loss.prediction(e) for e in eta])
             else:
-                mean = self.loss.prediction(X @ coef + intercept)
+                mean = self.loss.prediction(X @ coef + intercept + shift)
             return np.asarray(mean) if isinstance(self.coef, np.ndarray) else mean
 
     def __repr__(self) -> str:

@@ -113,10 +113,15 @@ def _blurred(d2: Array, least: Array, expected: Any) -> Array:
     return (least < limit) & (jnp.sum(d2 < limit) > expected)
 
 
+def _passing(dtype: Any) -> float:
+    """What 1 − h has to exceed: rounding has its share of hat values, some of a factorisation's condition among it."""
+    return float(jnp.finfo(dtype).eps) ** (2 / 3)
+
+
 def _left_out(v: Float[Array, "n"], hat: Float[Array, "n lams"], squares: Float[Array, "n lams T"]) -> tuple[Array, Array]:
     """Sums over the rows of squared residuals: of each row left out, and of the fit to all."""
     # A case that the fit passes through exactly (h = 1) has no leave-one-out residual.
-    left = jnp.where(1 - hat > 64 * jnp.finfo(hat.dtype).eps, 1 - hat, jnp.nan)
+    left = jnp.where(1 - hat > _passing(hat.dtype), 1 - hat, jnp.nan)
     weights = v[:, None, None]
     each = jnp.where(weights > 0, weights * squares, 0)
     return jnp.sum(jnp.where(weights > 0, each / left[:, :, None] ** 2, 0), axis=0), jnp.sum(each, axis=0)
@@ -124,8 +129,9 @@ def _left_out(v: Float[Array, "n"], hat: Float[Array, "n lams"], squares: Float[
 
 def _judged(sums: tuple[Array, Array], v: Float[Array, "n"], df: Float[Array, "lams"]) -> Criteria:
     """From the sums over all rows of :func:`_left_out`."""
-    total = jnp.sum(v)
-    return Criteria(sums[0] / total, sums[1] / total / (1 - df[:, None] / jnp.sum(v > 0)) ** 2, df)
+    total, left = jnp.sum(v), 1 - df / jnp.sum(v > 0)
+    left = jnp.where(left > _passing(df.dtype), left, jnp.nan)
+    return Criteria(sums[0] / total, sums[1] / total / left[:, None] ** 2, df)
 
 
 class Axes(NamedTuple):
@@ -155,12 +161,14 @@ def _axes(unit: Units, G: Float[Array, "p p"], q: Float[Array, "p T"], a: Array,
     L = jnp.linalg.cholesky(G + share * a + jnp.diag(jnp.where(dead, share, 0)))
     half = jax.scipy.linalg.solve_triangular(L, G, lower=True)
     d2, U = jnp.linalg.eigh(jax.scipy.linalg.solve_triangular(L, half.T, lower=True))
-    d2 = jnp.clip(d2, 0, 1)
-    bend = jnp.where(1 - d2 > 16 * d2.size * eps, 1 - d2, 0) / share
+    # Shares of the data, the rest being the penalty's: what is 0 or 1 but for rounding is.
+    noise = 16 * d2.size * eps
+    d2 = jnp.where(d2 > noise, jnp.where(1 - d2 > noise, d2, 1), 0)
     V = jax.scipy.linalg.solve_triangular(L.T, U)
+    target = jnp.where((d2 > 0)[:, None], V.T @ q, 0)
     vectors = jnp.where(dead, 0, 1 / unit.scale)[:, None] * V
-    blurred = _blurred(d2, least / share, jnp.sum(unit.silent)) | ~jnp.all(jnp.isfinite(V))
-    return Axes(vectors, d2, bend, V.T @ q, blurred)
+    blurred = _blurred(d2, least / share, jnp.sum(d2 == 0)) | ~jnp.all(jnp.isfinite(V))  # NaN where L is none
+    return Axes(vectors, d2, (1 - d2) / share, target, blurred)
 
 
 class Basis(NamedTuple):
