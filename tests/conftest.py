@@ -45,9 +45,23 @@ def x64():
         yield
 
 
+def mappings():
+    """How many memory mappings this process has, of the 65,530 that Linux allows; None where that is not known."""
+    return MAPPINGS.read_bytes().count(b"\n") if MAPPINGS.exists() else None
+
+
 @pytest.fixture(autouse=True, scope="module")
 def forget_programs():
     """Drop what is compiled where it is much: thousands of programs in one process exhaust its memory mappings, and LLVM aborts."""
     yield
-    if not MAPPINGS.exists() or MAPPINGS.read_bytes().count(b"\n") > 15_000:  # of the 65,530 that Linux allows; a module adds thousands
+    count = mappings()
+    if count is None or count > 15_000:  # a module adds thousands
+        jax.clear_caches()
+
+
+@pytest.fixture
+def forget_at_once():
+    """The same within a module whose every test compiles programs of its own."""
+    yield
+    if (mappings() or 0) > 40_000:
         jax.clear_caches()
