@@ -62,9 +62,7 @@ class Trail(NamedTuple):
 
     def onward(self, lam: Array) -> Array:
         """The residual at λ on the line through the two."""
-        apart = self.lams[0] - self.lams[1]
-        share = jnp.where(apart > 0, (self.lams[1] - lam) / jnp.where(apart > 0, apart, 1), 0)
-        return self.residuals[1] + share * (self.residuals[1] - self.residuals[0])
+        return onward(self.residuals, self.lams, lam[None])[0]
 
     def then(self, lam: Array, residual: Array) -> Trail:
         return Trail(jnp.stack([self.lams[1], lam]), jnp.stack([self.residuals[1], residual]))
@@ -280,6 +278,6 @@ def _solved(
         return (trail.then(lam, point.r), members), (point.u, point.r)
 
     (trail, members), (found, residuals) = jax.lax.scan(one, (trail, members), (lams, given))
-    expected = jax.vmap(trail.onward)(following)
+    expected = onward(trail.residuals, trail.lams, following)
     excess, ahead = _excess(columns, problem, residuals, lams, following)
     return found, residuals, members, excess, Ahead(trail, expected, ahead)

@@ -90,12 +90,12 @@ def fit(
                 firm = lams > 0 if (a[penalised] > 0).all() else lams * b[penalised].min(initial=np.inf) > _FIRM * own_bend
                 near = near if firm.all() else None
             many = few and before is None and _MANY * design.X.shape[0] <= _ROOM
-            chunk = -(-len(lams) // -(-len(lams) // _MANY)) if many else CHUNK
+            chunk = max(-(-len(lams) // -(-len(lams) // _MANY)), CHUNK) if many else CHUNK
             told = functools.partial(_told, step, lane, target, setup.columns, design.X.shape[1], len(lams))
             if smooth and isinstance(rows, SparseRows):
                 units = _conjugate.follow(setup.loss, columns, lams, aim, told, near, origin)
             else:
-                units = _together.follow(work, free, lams, told, near, origin, max(chunk, CHUNK))
+                units = _together.follow(work, free, lams, told, near, origin, chunk)
             answers.append([np.asarray(x) for x in _original(one, of_one, frame, jnp.asarray(units))])
         found.append(_side_by_side(setup, answers))
     coef, intercept = (np.stack(column) for column in zip(*found, strict=True))
