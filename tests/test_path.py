@@ -1,7 +1,5 @@
 """``path`` against scikit-learn, published numbers, closed forms and its own certificate recomputed in NumPy."""
 
-import signal
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -307,50 +305,6 @@ def test_sums_of_penalties_are_the_elastic_net():
     np.testing.assert_allclose(net.coef, written_out.coef, atol=1e-10)
 
 
-@pytest.fixture
-def keyboard():
-    """Ctrl-C as in a terminal; processes that run tests in parallel ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-INTERRUPTED = [
-    (jaxreg.L1(), losses.SquaredError(), 1100),
-    pytest.param(jaxreg.ElasticNet(), losses.SquaredError(), 400, marks=pytest.mark.slow),
-    pytest.param(jaxreg.L1(), losses.Huber(), 7, marks=pytest.mark.slow),
-]
-
-
-@pytest.mark.parametrize(("penalty", "loss", "p"), INTERRUPTED, ids=["homotopy", "batch", "newton"])
-def test_an_interrupted_path_keeps_what_is_done(keyboard, penalty, loss, p):
-    """The lasso of few columns is one program; a working set is not."""
-    X, y = made(60, p)
-
-    def press(done, total):
-        if done < total:
-            signal.raise_signal(signal.SIGINT)
-
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.warns(ConvergenceWarning, match="path: interrupted, with"):
-        cut = jaxreg.path(X, y, penalty, loss=loss, lams=30, progress=press)
-    assert signal.getsignal(signal.SIGINT) is before
-    assert cut.interrupted
-    assert 0 < len(cut.lams) < 30
-    assert cut.converged.all()
-    whole = jaxreg.path(X, y, penalty, loss=loss, lams=30)
-    assert not whole.interrupted
-    np.testing.assert_allclose(cut.coef, whole.coef[: len(cut.lams)], atol=1e-8)
-
-
-def test_an_interrupt_throws_nothing_away_that_is_done(keyboard):
-    X, y = made(60, 7)
-    with pytest.warns(ConvergenceWarning, match="Ctrl-C came when every λ was at hand"):
-        fit = jaxreg.path(X, y, jaxreg.L1(), lams=30, progress=lambda *_: signal.raise_signal(signal.SIGINT) if _[0] == 8 else None)
-    assert not fit.interrupted
-    assert len(fit.lams) == 30
-
-
 def test_a_warning_says_what_was_missed():
     """The gap may be within tol where the residual is not: columns whose mean is a million times their spread."""
     rng = np.random.default_rng(0)
@@ -374,21 +328,6 @@ def test_without_an_intercept_a_constant_target_is_explained():
     fit = jaxreg.path(X + 1, np.ones(60), jaxreg.L1(), intercept=False, lams=[1.0, 0.0])
     assert fit.converged.all()
     np.testing.assert_allclose(fit.coef[1], np.linalg.lstsq(X + 1, np.ones(60))[0], atol=1e-12)
-
-
-@pytest.mark.slow
-def test_a_second_interrupt_is_not_caught(keyboard):
-    X, y = made(60, 7)
-
-    def press(done, total):
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-
-    with pytest.raises(KeyboardInterrupt):
-        jaxreg.path(X, y, jaxreg.L1(), loss=losses.Huber(), lams=[10.0, 1.0], progress=press)
-    counts = np.abs(np.c_[y, -2 * y]).round()
-    with pytest.raises(KeyboardInterrupt):  # of targets apart nothing is whole
-        jaxreg.path(X, counts, jaxreg.L2(), loss=losses.Poisson(), progress=lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

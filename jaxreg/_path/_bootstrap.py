@@ -11,10 +11,11 @@ import numpy as np
 
 from .._penalties import Penalty
 from ..losses import Loss
-from ._follow import Progress
 from ._inputs import check_lams, check_problem, scope
+from ._interrupt import interruptible
 from ._path import warn_if_not_converged
-from ._resample import check_classes_drawn, check_resamples, fit_resamples, generator, warn_of_resamples
+from ._progress import Progress
+from ._resample import check_classes_drawn, check_resamples, fit_resamples, generator, warn_of_missing, warn_of_resamples
 from ._result import Path
 
 
@@ -79,14 +80,15 @@ def bootstrap(
         :func:`jaxreg.path`.
 
     Returns:
-      A :class:`Bootstrap`; it keeps B·L·p coefficients.
+      A :class:`Bootstrap`; it keeps B·L·p coefficients. Ctrl-C keeps the resamples that are done, if they are two at least; earlier, or
+      pressed twice, it raises KeyboardInterrupt.
 
     Raises:
       TypeError, ValueError: as :func:`jaxreg.path`; no key, fewer than two resamples, a level outside (0, 1), a resample without a row of
         some class.
 
     Warns:
-      ConvergenceWarning: some fit did not reach ``tol``.
+      ConvergenceWarning: some fit did not reach ``tol``, or Ctrl-C was pressed.
 
     References:
       Efron, Bootstrap methods: another look at the jackknife, 1979; Chatterjee and Lahiri, Asymptotic properties of the residual bootstrap
@@ -96,7 +98,7 @@ def bootstrap(
         raise ValueError(f"level must lie in (0, 1), got {level!r}")
     resamples = check_resamples(resamples, 2)
     rng = generator(key)
-    with scope(X):
+    with scope(X), interruptible() as stop:
         grid = check_lams(lams)
         problem = check_problem(
             X, y, penalty, loss=loss, intercept=intercept, standardize=standardize, sample_weight=sample_weight,
@@ -106,8 +108,10 @@ def bootstrap(
         counts = np.zeros((resamples, problem.weights.size))
         counts[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=resamples)
         check_classes_drawn(counts, np.asarray(y) if problem.setup.loss.classification else None, "resamples: one")
-        paths, chunks = zip(*fit_resamples(problem, penalty, counts, grid, tol, progress), strict=True)
-        path, coefs = paths[0], np.concatenate([chunk.coef for chunk in chunks])
+        found = list(fit_resamples(problem, penalty, counts, grid, tol, progress, stop))
+        if sum(len(chunk.coef) for _, chunk in found) < 2:
+            raise KeyboardInterrupt  # there are no quantiles of one
+        path, coefs = found[0][0], np.concatenate([chunk.coef for _, chunk in found])
         low, up = np.quantile(coefs, [(1 - level) / 2, (1 + level) / 2], axis=0).astype(coefs.dtype)
         out = np.asarray if problem.as_numpy else jnp.asarray
         result = Bootstrap(
@@ -118,8 +122,9 @@ def bootstrap(
             upper=out(up),
             frequency=out((coefs != 0).mean(axis=0)),
             level=float(level),
-            converged=float(np.mean(np.concatenate([chunk.converged for chunk in chunks]))),
+            converged=float(np.mean(np.concatenate([chunk.converged for _, chunk in found]))),
         )
     warn_if_not_converged(path, "bootstrap")
     warn_of_resamples(result.converged, path.tol, "bootstrap")
+    warn_of_missing(path, len(coefs), resamples, "bootstrap")
     return result

@@ -19,9 +19,10 @@ from ._criteria import Curve, information, leverages
 from ._cv import validated, warn_of_folds
 from ._cv_result import CrossValidation
 from ._fit import fit_lanes
-from ._follow import Progress
 from ._inputs import check_lams, check_problem, refuse_sparse, scope
-from ._path import as_path, warn_if_not_converged
+from ._interrupt import interruptible, warn_if_late
+from ._path import as_path, warn_if_interrupted, warn_if_not_converged
+from ._progress import Progress
 from ._result import Path, at_edge
 from ._scoring import check_scoring
 
@@ -172,7 +173,7 @@ def compare(
     if dispersion is not None and not (is_number(dispersion) and 0 < dispersion < np.inf):
         raise ValueError(f"dispersion must be a number > 0, got {dispersion!r}")
     refuse_sparse(X, "degrees of freedom are counted of a dense X alone; cross_validate takes it")
-    with scope(X):
+    with scope(X), interruptible() as stop:
         problem = check_problem(
             X, y, penalty, loss=loss, intercept=intercept, standardize=standardize, sample_weight=sample_weight,
             offset=offset, penalty_factor=penalty_factor, lower=lower, upper=upper,
@@ -180,10 +181,10 @@ def compare(
         check_scoring(scoring, problem.setup.loss)
         cv = None
         if set(names) & set(OF_FOLDS):
-            cv, fits = validated(problem, penalty, lams, folds, repeats, key, "min", scoring, tol, progress)
+            cv, fits = validated(problem, penalty, lams, folds, repeats, key, "min", scoring, tol, progress, stop=stop)
             full = cv.path
         else:
-            fits = fit_lanes(problem, problem.weights[None], check_lams(lams), tol, progress)
+            fits = fit_lanes(problem, problem.weights[None], check_lams(lams), tol, progress, stop=stop)
             full = as_path(problem, fits, penalty, lams)
         of_rows = leverages(problem, fits, scoring)
         found = information(problem, fits, of_rows.df, tuple(n for n in names if n not in (*OF_FOLDS, "loo")), gamma, dispersion)
@@ -197,7 +198,10 @@ def compare(
         warn_of_folds(cv, "compare")
     else:
         warn_if_not_converged(full, "compare")
-    edges = [c.criterion for c in choices.values() if c.edge]
+        warn_if_interrupted(full, fits.unfinished, "compare")
+    interrupted = full.interrupted or (cv is not None and cv.interrupted)
+    warn_if_late(stop, interrupted, "compare")
+    edges = [c.criterion for c in choices.values() if c.edge and not full.interrupted]
     if edges:
         warnings.warn(
             f"compare: {', '.join(edges)} choose the smallest λ, {float(full.lams[-1]):.4g}, so that a smaller one may be better; "

@@ -22,9 +22,10 @@ from ._cv_result import CrossValidation
 from ._engine import Design, Setup, all_predictors
 from ._fit import Fits, fit_lanes
 from ._folds import as_folds, check_rows
-from ._follow import Progress
 from ._inputs import Problem, check_lams, check_problem, scope
+from ._interrupt import Stop, interruptible, warn_if_late
 from ._path import as_path, perfect, warn_if_not_converged
+from ._progress import Progress
 from ._scoring import SCORES, check_scoring, mean_score
 
 RULES = ("min", "1se")
@@ -75,7 +76,7 @@ def cross_validate(
       lam_per_target: of several targets, whether each gets its own λ by its own errors (scikit-learn's ``alpha_per_target``); else one λ
         serves all, by the mean of their errors. The penalty must be a sum over targets, so that no target's λ touches another. Neither
         ``compare`` nor ``cross_validate_relaxed`` has it.
-      progress: called with (done, total): λ, as a mean over the fits of all rows and of each fold. Ctrl-C keeps nothing here.
+      progress: called with (done, total): λ, as a mean over the fits of all rows and of each fold.
       X, y, penalty, loss, lams, intercept, standardize, sample_weight, offset, penalty_factor, lower, upper, tol: as in
         :func:`jaxreg.path`.
 
@@ -85,13 +86,15 @@ def cross_validate(
       is the standard deviation of the fold errors over √K. Over repeats the means, and the squares of the standard errors, are
       averaged: repeats take away what the drawing of folds adds, not what so many rows leave open. Either standard error counts
       folds that share training rows as independent, and is too small (Bengio and Grandvalet); in the order of time it is a rough guide.
+      Ctrl-C keeps the folds that are done (or, where all are followed side by side, the λ) if they are two at least, and whole repeats
+      if there is one; ``interrupted`` marks the result. Earlier, or pressed twice, it raises KeyboardInterrupt.
 
     Raises:
       TypeError, ValueError: as :func:`jaxreg.path`; more folds than rows, no key, an unknown rule, a score that makes no
         sense for the loss, ``lam_per_target`` without several targets or under a penalty that ties them.
 
     Warns:
-      ConvergenceWarning: some λ, of all rows or of a fold, did not reach ``tol``.
+      ConvergenceWarning: some λ, of all rows or of a fold, did not reach ``tol``, or Ctrl-C was pressed.
       GridEdgeWarning: the smallest error is that of the smallest λ, which is not 0, or of the largest, though that one explains
         more than a hundredth of the null model's loss.
 
@@ -113,17 +116,18 @@ def cross_validate(
     """
     if rule not in RULES:
         raise ValueError(f"rule must be one of {RULES}, got {rule!r}")
-    with scope(X):
+    with scope(X), interruptible() as stop:
         problem = check_problem(
             X, y, penalty, loss=loss, intercept=intercept, standardize=standardize, sample_weight=sample_weight,
             offset=offset, penalty_factor=penalty_factor, lower=lower, upper=upper,
         )  # fmt: skip
         _check_targets(lam_per_target, problem)
         result, _ = validated(
-            problem, penalty, lams, folds, repeats, key, rule, scoring, tol, progress, lam_per_target=bool(lam_per_target)
+            problem, penalty, lams, folds, repeats, key, rule, scoring, tol, progress, lam_per_target=bool(lam_per_target), stop=stop
         )
     warn_of_folds(result, "cross_validate")
-    if result.edge:
+    warn_if_late(stop, result.interrupted, "cross_validate")
+    if result.edge and not result.path.interrupted:
         warnings.warn(
             f"cross_validate: the smallest error is that of the smallest λ, {_end(result, -1)}, so that a smaller λ may be better; "
             "extend lams downwards",
@@ -177,6 +181,7 @@ def validated(
     progress: Progress,
     *,
     lam_per_target: bool = False,
+    stop: Stop,
 ) -> tuple[CrossValidation, Fits]:
     """All rows and every split's training rows in the same calls; lane 0 of the fits is all rows. Within the precision scope."""
     setup, design, weights = problem.setup, problem.design, problem.weights
@@ -184,15 +189,20 @@ def validated(
     labels = setup.loss.strata(design.y)
     splits = as_folds(folds, weights.size, key, labels, repeats)
     check_rows(splits, weights, labels, setup.loss)
-    held_out = np.where(splits.test, weights, 0.0)
     lanes = np.concatenate([weights[None], np.where(splits.train, weights, 0.0)])
     ids = splits.ids
     grid = check_lams(lams)
-    fits = fit_lanes(problem, lanes, grid, tol, progress, ids=None if ids is None else np.atleast_2d(ids))
+    fits = fit_lanes(problem, lanes, grid, tol, progress, ids=None if ids is None else np.atleast_2d(ids), stop=stop)
     full = as_path(problem, fits, penalty, lams)
-    fold_coef, fold_intercept = jnp.asarray(fits.coef[1:]), jnp.asarray(fits.intercept[1:])
+    cut = len(fits.coef) < len(lanes)
+    splits = splits.first(len(fits.coef) - 1) if cut else splits
+    if splits is None:
+        raise KeyboardInterrupt  # there is no standard error of one fold, and of none nothing to choose by
+    count = len(splits.test)
+    trained, held_out = lanes[1 : count + 1], np.where(splits.test, weights, 0.0)
+    fold_coef, fold_intercept = (jnp.asarray(x[1 : count + 1]) for x in (fits.coef, fits.intercept))
     dtype = design.X.dtype
-    of_targets = errors(setup, design, held_out.astype(dtype), lanes[1:].astype(dtype), fold_coef, fold_intercept, scoring)
+    of_targets = errors(setup, design, held_out.astype(dtype), trained.astype(dtype), fold_coef, fold_intercept, scoring)
     sizes = held_out.sum(axis=1)
     fold_errors = of_targets.mean(axis=2)
     mean, se = mean_and_error(fold_errors, sizes, splits.repeat)
@@ -202,9 +212,9 @@ def validated(
         index_min, index_1se = (np.array(column) for column in zip(*ranked, strict=True))
     else:
         index_min, index_1se = _ranked(mean, se)
-    converged = reached(fits.certificate, fits.coef, fits.tol)[1:]
+    converged = reached(fits.certificate, fits.coef, fits.tol)[1 : count + 1]
     if float(fits.lams[-1]) == 0:
-        lost = fits.certificate.loss[1:] - np.asarray(_least(setup, design, jnp.asarray(lanes[1:], dtype)))[:, None]
+        lost = fits.certificate.loss[1 : count + 1] - np.asarray(_least(setup, design, jnp.asarray(trained, dtype)))[:, None]
         converged &= ~perfect(setup, np.asarray(fits.lams), lost, float(fits.null.unit))
     if not setup.intercept:
         fold_intercept = jnp.zeros((*fold_errors.shape, setup.columns), dtype)
@@ -222,12 +232,13 @@ def validated(
         folds=splits,
         fold_coef=fold_coef,
         fold_intercept=fold_intercept,
-        fold_method=fits.methods[1:],
+        fold_method=fits.methods[1 : count + 1],
         index_min=index_min,
         index_1se=index_1se,
         rule=rule,
         error_name=SCORES[scoring].name(setup.loss),
         lam_per_target=lam_per_target,
+        interrupted=cut or full.interrupted,
         **arrays,
     )
     return result, fits
@@ -286,8 +297,11 @@ def mean_and_error(errors: np.ndarray, sizes: np.ndarray, repeat: np.ndarray) ->
 
 
 def warn_of_folds(result: CrossValidation, what: str) -> None:
-    """Say aloud which fits, of all rows or of a fold, did not converge."""
+    """Say aloud which fits, of all rows or of a fold, did not converge, and whether some are missing."""
     warn_if_not_converged(result.path, what, stacklevel=4)
+    if result.interrupted:
+        done = f"{len(result.fold_errors)} folds and {len(result.lams)} λ"
+        warnings.warn(f"{what}: interrupted, with {done} done; the result is of those alone", ConvergenceWarning, stacklevel=3)
     missed = ~np.asarray(result.fold_converged)
     if missed.any():
         warnings.warn(

@@ -30,6 +30,7 @@ class CrossValidation:
       rule: which of the two is chosen.
       error_name: what the error is.
       lam_per_target: whether each target has its own λ.
+      interrupted: whether Ctrl-C left folds or λ out; ``folds`` and ``lams`` are those that were done.
       target_errors: (S, L, targets) the errors of each of several targets, of which ``fold_errors`` are the means; None of one.
       target_mean, target_se: (L, targets) mean and standard error of each.
     """
@@ -49,6 +50,7 @@ class CrossValidation:
     rule: str
     error_name: str
     lam_per_target: bool = False
+    interrupted: bool = False
     target_errors: Any = None
     target_mean: Any = None
     target_se: Any = None
@@ -109,7 +111,8 @@ class CrossValidation:
 
     def __repr__(self) -> str:
         lam = f"{self.lam.min():.4g} to {self.lam.max():.4g} of {self.lam.size} targets" if self.lam_per_target else f"{self.lam:.4g}"
-        return f"<cross-validation: {self.path.formula}; {self.folds.counted()}, {self.rule}: λ = {lam}>"
+        cut = ", interrupted" if self.interrupted else ""
+        return f"<cross-validation: {self.path.formula}; {self.folds.counted()}, {self.rule}: λ = {lam}{cut}>"
 
     def __str__(self) -> str:
         many = f"mean of {self.error.size} targets, one λ for all:" if self.lam_per_target else ""

@@ -18,6 +18,7 @@ from ._batch import FEW, Quadratic, all_lams, solve
 from ._columns import Rows, Sparse
 from ._engine import Design, Setup
 from ._moments import Moments, Units
+from ._progress import Teller, uncut
 from ._working_set import Columns
 
 _FIRM = 1e-8  # curvature that a penalty adds to columns of norm one, from which on a minimiser is told from others
@@ -59,7 +60,7 @@ def fit(
     penalty: Strengths,
     lams: np.ndarray,
     ids: np.ndarray | None,
-    step: Callable[[int, int, np.ndarray], bool],
+    told: Teller,
     *,
     dual: bool = False,
     moments: Moments | None = None,
@@ -74,10 +75,12 @@ def fit(
         moments = _moments.of_lanes(design, weights, ids)
     found: list[tuple[np.ndarray, ...]] = []
     for lane in range(len(weights)):
-        told = functools.partial(step, lane)
+        if lane and told.stopped():
+            break
+        of_lane = told.part(lane, len(weights))
         if moments is not None and at_once(n, p):
             coef, intercept, scale = (np.asarray(x) for x in _all_at_once(setup, design, moments, lane, penalty, lams))
-            done = _together.reported(coef, told)
+            done = _together.reported(coef, of_lane)
             found.append((coef[:done], intercept[:done], scale))
             continue
         columns = None
@@ -93,16 +96,16 @@ def fit(
         work: Any = FromGram(problem) if columns is None else FromColumns(columns, problem)
         bent = int((own > 0).sum())  # λ, decreasing, of which the dual knows
         if columns is not None and bent and _dual.serves(columns, problem, own[:bent]):
-            units = _dual.follow(columns, problem, own[:bent], told, near)
+            units = _dual.follow(columns, problem, own[:bent], of_lane, near)
             if len(units) == bent < len(own) and np.isfinite(units[-1]).all():
-                later = functools.partial(_later, told, bent)
+                later = functools.partial(_later, of_lane, bent)
                 rest = _together.follow(work, np.flatnonzero(units[-1]), own[bent:], later, origin=units[-1])
                 units = np.concatenate([units, rest])
         else:
             free = np.flatnonzero((np.asarray(penalty.a) == 0) & ~np.asarray(unit.silent))
-            units = _together.follow(work, free, own, told, near)
+            units = _together.follow(work, free, own, of_lane, near)
         found.append(tuple(np.asarray(x) for x in _original(setup, design, unit, jnp.asarray(units))))
-    return tuple(np.stack(column) for column in zip(*found, strict=True))  # pyright: ignore[reportReturnType]
+    return tuple(np.stack(column) for column in zip(*uncut(found, len(lams)), strict=True))  # pyright: ignore[reportReturnType]
 
 
 def by_moments(design: Design, penalty: Strengths, *, dual: bool = False) -> bool:

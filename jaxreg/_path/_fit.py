@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,11 +17,12 @@ from ._certificate import Certificate, Null, free_columns, null_model, why_no_ga
 from ._certified import certificates, reached, shortfall
 from ._columns import Sparse, refusal
 from ._engine import prepare, scale_of
-from ._follow import CHUNK, Followed, Progress, follow, part_of, row_space
+from ._follow import CHUNK, Followed, follow, part_of, row_space
 from ._grid import default_grid, default_ratios
 from ._inputs import Problem
 from ._interrupt import Stop, never
 from ._knots import Knots
+from ._progress import Interest, check_interest
 
 _NAMES = {"homotopy": "the exact path", "batch": "the solver of many λ at once"}
 
@@ -57,26 +57,27 @@ def fit_lanes(
     """Fit lanes of sample weights (lane 0 is all the data) on one grid, which lane 0 decides.
 
     With ``ids``, (repeats, n), the lanes after the first are all rows but those of a fold, repeat by repeat. Where ``stop()`` is true
-    after a chunk, the (single) lane ends there.
+    after a chunk, the first lane ends there and others are left out, with those to come; the lanes that are done are whole.
     """
     setup, design, penalty = problem.setup, problem.design, problem.penalty
     dtype = design.X.dtype
     weights = np.asarray(weights, dtype)
     if tol is not None and not (is_number(tol) and np.ndim(tol) == 0 and np.isfinite(tol) and tol > 0):
         raise ValueError(f"tol must be a number > 0, got {tol!r}")
-    interest = _interest(progress, max_nonzeros, stop)
+    interest = check_interest(progress, max_nonzeros, stop)
     tol = float(tol if tol is not None else (1e-10 if dtype == jnp.float64 else 1e-5))
     sparse = isinstance(design.X, Sparse)
     if sparse:
         _check_sparse(problem, interest.max_nonzeros)
     slopes = _lasso.strengths(setup, design, penalty)
     no_gap = why_no_gap(setup, design, penalty) if slopes is None else None
-    solved = _in_one_program(problem, weights, slopes, grid, ids, interest, gap_defined=no_gap is None)
+    squares = _of_ridge(problem, interest) if slopes is None else None
+    solved = _in_one_program(problem, weights, slopes, squares, grid, ids, interest, gap_defined=no_gap is None)
     if solved is None:
-        solved = _apart(problem, weights, slopes, grid, ids, interest, tol, gap_defined=no_gap is None)
+        solved = _apart(problem, weights, slopes, squares, grid, ids, interest, tol, gap_defined=no_gap is None)
     null, lams, answers, certificate = solved
     coef, intercept, scales, method, ridge, knots, _, fallback, closer = answers
-    asked, lams = len(lams), lams[: coef.shape[1]]
+    asked, lams, weights = len(lams), lams[: coef.shape[1]], weights[: len(coef)]
     methods = [method] * len(weights)
 
     def newton(lanes: np.ndarray, at: np.ndarray, *_: Any) -> Followed:
@@ -106,37 +107,6 @@ def fit_lanes(
             knots = None
     unfinished = asked - len(lams) if stop() else 0
     return Fits(lams, coef, intercept, certificate, null, ridge, no_gap, tol, tuple(methods), fallback, knots, unfinished)
-
-
-class Interest(NamedTuple):
-    """What is done between chunks of λ."""
-
-    progress: Progress = None
-    max_nonzeros: int | None = None
-    stop: Stop = never
-
-    def teller(self, lanes: int, total: int, *, apart: bool = False) -> Callable[[int, int, np.ndarray], bool]:
-        """Passes progress on, in λ of all lanes together, and says when to stop; of targets fitted ``apart`` nothing is whole then."""
-
-        def step(lane: int, done: int, coef: np.ndarray) -> bool:
-            if self.progress:
-                self.progress((lane * total + done) // lanes, total)
-            if self.stop() and apart:
-                raise KeyboardInterrupt
-            return self.stop() or (self.max_nonzeros is not None and bool((coef != 0).sum(axis=1).max(initial=0) > self.max_nonzeros))
-
-        return step
-
-
-def _interest(progress: Any, max_nonzeros: Any, stop: Stop) -> Interest:
-    if max_nonzeros is not None and (isinstance(max_nonzeros, bool) or not isinstance(max_nonzeros, int | np.integer)):
-        raise TypeError(f"max_nonzeros must be a whole number, got {max_nonzeros!r}")
-    if max_nonzeros is not None and max_nonzeros < 1:
-        raise ValueError(f"max_nonzeros must be at least 1, got {max_nonzeros}")
-    if progress is not None and not callable(progress):
-        raise TypeError(f"progress must be a function of (λ done, λ in all), got {progress!r}")
-    told: Any = progress
-    return Interest(told, None if max_nonzeros is None else int(max_nonzeros), stop)
 
 
 def null_of(problem: Problem, v: np.ndarray, A: Any) -> Null:
@@ -172,18 +142,26 @@ class Solved(NamedTuple):
 
 
 def _in_one_program(
-    problem: Problem, weights: np.ndarray, slopes: Any, grid: Any, ids: np.ndarray | None, interest: Interest, *, gap_defined: bool
+    problem: Problem,
+    weights: np.ndarray,
+    slopes: Any,
+    squares: Any,
+    grid: Any,
+    ids: np.ndarray | None,
+    interest: Interest,
+    *,
+    gap_defined: bool,
 ) -> Solved | None:
     """By one program, where there is one that serves."""
     design = problem.design
-    relative, squares = isinstance(grid, int), _of_ridge(problem, interest) if slopes is None else None
+    relative = isinstance(grid, int)
     values = np.asarray(default_ratios(design, grid, smooth=squares is not None) if relative else grid, design.X.dtype)
     found = _at_once.fit(problem, weights, values, slopes, squares, ids, relative=relative, gap_defined=gap_defined)
     if found is None:
         return None
     # All is done when this is known: a wish to stop would only throw it away.
-    told = interest._replace(stop=never).teller(len(weights), len(found.lams))
-    done = min(_together.reported(coef, functools.partial(told, lane)) for lane, coef in enumerate(found.coef))
+    told = interest._replace(stop=never).teller(len(found.lams))
+    done = min(_together.reported(coef, told.part(lane, len(weights))) for lane, coef in enumerate(found.coef))
     coef, intercept, *certificate = (x[:, :done] for x in (found.coef, found.intercept, *found.certificate))
     paths = found.paths
     knots = None if paths is None else _lasso.first_knots(paths, found.lams[-1], found.lams[done - 1])
@@ -202,7 +180,7 @@ def _by_the_dual(problem: Problem, weights: np.ndarray, lams: np.ndarray) -> Cal
     assert penalty is not None
 
     def closer(lanes: np.ndarray, at: np.ndarray, *_: np.ndarray) -> Followed:
-        told = Interest().teller(1, 1)
+        told = Interest().teller(len(at))
         return Followed(*_elastic.fit(problem.setup, problem.design, weights[lanes], penalty, lams[at], None, told, dual=True)[:2], None)
 
     return closer
@@ -212,6 +190,7 @@ def _apart(
     problem: Problem,
     weights: np.ndarray,
     slopes: Any,
+    squares: Any,
     grid: Any,
     ids: np.ndarray | None,
     interest: Interest,
@@ -224,9 +203,9 @@ def _apart(
     A = free_columns(setup, design.X, problem.free)
     null = null_of(problem, weights[0], A)
     lams = np.asarray(default_grid(problem, null, grid) if isinstance(grid, int) else grid, design.X.dtype)
-    answers = _solve(problem, weights, null, slopes, lams, tol, interest, ids)
+    answers = _solve(problem, weights, null, slopes, squares, lams, tol, interest, ids)
     coef, intercept = np.asarray(answers.coef), np.asarray(answers.intercept)
-    done = lams[: coef.shape[1]]
+    done, weights = lams[: coef.shape[1]], weights[: len(coef)]
     certificate = certificates(problem, A, null, done, weights, answers.scales, coef, intercept, answers.scaled, gap_defined=gap_defined)
     return Solved(null, lams, answers, certificate)
 
@@ -236,6 +215,7 @@ def _solve(
     weights: np.ndarray,
     null: Null,
     slopes: Any,
+    squares: Any,
     lams: Any,
     tol: float,
     interest: Interest,
@@ -245,15 +225,14 @@ def _solve(
     setup, design, penalty = problem.setup, problem.design, problem.penalty
     sparse = isinstance(design.X, Sparse)
     if slopes is not None and not sparse:
-        coef, intercept, scales, knots = _lasso.fit(setup, design, weights, slopes, lams, ids, interest.teller(len(weights), len(lams)))
+        coef, intercept, scales, knots = _lasso.fit(setup, design, weights, slopes, lams, ids, interest.teller(len(lams)))
         return Answers(coef, intercept, scales, "homotopy", knots=knots)
     elastic = _elastic.strengths(setup, design, penalty)
     if elastic is not None:
-        found = _elastic.fit(setup, design, weights, elastic, lams, ids, interest.teller(len(weights), len(lams)))
+        found = _elastic.fit(setup, design, weights, elastic, lams, ids, interest.teller(len(lams)))
         return Answers(*found, "batch", closer=_by_the_dual(problem, weights, lams))
-    factorised = _of_ridge(problem, interest)
     whole = -(-len(lams) // CHUNK) * CHUNK
-    of_ridge = None if factorised is None else _ridge.fit(setup, design, weights, factorised, jnp.asarray(part_of(lams, 0, whole)), ids)
+    of_ridge = None if squares is None else _ridge.fit(setup, design, weights, squares, jnp.asarray(part_of(lams, 0, whole)), ids)
     if of_ridge is not None:
         found, criteria = of_ridge
         coef, intercept = (np.asarray(x)[:, : len(lams)] for x in found[:2])
@@ -263,13 +242,13 @@ def _solve(
         return Answers(coef, intercept, np.asarray(found.scale), "ridge", ridge=criteria)
     many = _targets.strengths(setup, design, penalty) if interest.max_nonzeros is None else None
     if many is not None:
-        told = interest.teller(len(weights), len(lams), apart=True)
+        told = interest.teller(len(lams))
         return Answers(*_targets.fit(setup, design, weights, many, lams, ids, told))
-    squares = quadratic(problem)
-    if squares is not None and _wide(problem) and not sparse:
-        reduced = row_space(problem, squares, null, tol)
-        answers = _solve(reduced.problem, weights, reduced.null, None, lams, tol, interest._replace(max_nonzeros=None), ids)
-        scales = np.ones((len(weights), design.X.shape[1]), design.X.dtype)
+    of_each = quadratic(problem)
+    if of_each is not None and _wide(problem) and not sparse:
+        reduced = row_space(problem, of_each, null, tol)
+        answers = _solve(reduced.problem, weights, reduced.null, None, None, lams, tol, interest._replace(max_nonzeros=None), ids)
+        scales = np.ones((len(answers.coef), design.X.shape[1]), design.X.dtype)
         once_more = answers.closer
 
         def closer_in_rows(lanes: np.ndarray, at: np.ndarray, coef: np.ndarray, intercept: np.ndarray) -> Followed:
@@ -282,18 +261,18 @@ def _solve(
         )
     smooth = _likelihood.strengths(setup, design, penalty)
     if smooth is not None and (interest.max_nonzeros is None or setup.outputs is None):
-        told = interest.teller(len(weights), len(lams), apart=setup.outputs is not None)
+        told = interest.teller(len(lams))
         found = _likelihood.fit(setup, design, weights, smooth, lams, null, tol, told)
 
         def closer(lanes: np.ndarray, at: np.ndarray, coef: np.ndarray, intercept: np.ndarray) -> Followed:
-            told, before = Interest().teller(1, 1), (coef, intercept)
+            told, before = Interest().teller(len(at)), (coef, intercept)
             again = _likelihood.fit(setup, design, weights[lanes], smooth, lams[at], null, tol, told, before)
             return Followed(*again[:2], None)
 
         return Answers(*found, "batch", closer=closer)
     scales = np.stack([np.asarray(scale_of(setup, design, jnp.asarray(v))) for v in weights])
     found = _newton(problem, weights, null, lams, tol, interest)
-    reason = None if factorised is None else "one factorisation would leave too few digits at the smallest λ: by Newton's method"
+    reason = None if squares is None else "one factorisation would leave too few digits at the smallest λ: by Newton's method"
     return Answers(found.coef, found.intercept, scales, "newton", scaled=found.scaled, fallback=reason)
 
 
@@ -318,7 +297,7 @@ def _newton(problem: Problem, weights: np.ndarray, null: Null, lams: Any, tol: f
     """By the method that takes every loss and penalty."""
     squares = quadratic(problem)
     if squares is None or not _wide(problem):
-        told = interest.teller(1, len(lams))
+        told = interest.teller(len(lams))
         return follow(problem, prepare(problem.setup, problem.design, jnp.asarray(weights)), null, lams, tol, told)
     reduced = row_space(problem, squares, null, tol)
     found = _newton(reduced.problem, weights, reduced.null, lams, tol, interest._replace(max_nonzeros=None))

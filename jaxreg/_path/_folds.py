@@ -173,6 +173,12 @@ class Folds:
             ids.append(test.argmax(axis=0))
         return ids[0] if self.repeats == 1 else np.stack(ids)
 
+    def first(self, count: int) -> Folds | None:
+        """Of the first ``count`` splits those that make whole repeats, or else all of them; None where they are fewer than two."""
+        ends = np.flatnonzero(np.diff(self.repeat, append=self.repeats)) + 1  # of repeats
+        kept = max(ends[ends <= count], default=count)
+        return Folds(self.train[:kept], self.test[:kept], self.repeat[:kept]) if kept > 1 else None
+
     @property
     def repeats(self) -> int:
         """How many repeats there are."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -14,8 +13,8 @@ from .._penalties import L2
 from ._certificate import Null, facts
 from ._engine import Lane, advance, buckets, null_point
 from ._inputs import Problem
+from ._progress import Teller
 
-Progress = Callable[[int, int], None] | None
 CHUNK = 10  # λ a compiled call: short enough to show progress, long enough not to be felt
 
 
@@ -27,8 +26,8 @@ class Followed(NamedTuple):
     scaled: np.ndarray | None  # the coefficients of scaled columns, where the method knows them to the last bit
 
 
-def follow(problem: Problem, lanes: Lane, null: Null, lams: Any, tol: float, told: Callable[[int, int, np.ndarray], bool]) -> Followed:
-    """The host loop over chunks of λ: grows the working set when one overflows. ``told(0, λ done, lane 0's)`` may stop it early."""
+def follow(problem: Problem, lanes: Lane, null: Null, lams: Any, tol: float, told: Teller) -> Followed:
+    """The host loop over chunks of λ: grows the working set when one overflows. ``told`` of lane 0's answers, it may stop early."""
     setup, design = problem.setup, problem.design
     dtype, p = design.X.dtype, design.X.shape[1]
     sizes = buckets(setup.columns, p, problem.penalty.separable)
@@ -53,7 +52,7 @@ def follow(problem: Problem, lanes: Lane, null: Null, lams: Any, tol: float, tol
         kept = np.flatnonzero(wanted[start : start + chunk])
         parts.append(Followed(*(np.asarray(x)[:, kept] for x in (fit.coef, fit.intercept, fit.scaled))))
         found += len(kept)
-        if told(0, found, parts[-1].coef[0].reshape(len(kept), p * setup.columns)) and found:
+        if told(found, parts[-1].coef[0].reshape(len(kept), p * setup.columns)) and found:
             break
     return Followed(*(np.concatenate(column, axis=1) for column in zip(*parts, strict=True)))
 

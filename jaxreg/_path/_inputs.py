@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from .._dtypes import is_concrete, on_device, x64_scope
 from .._penalties import Penalty, UnknownOperation
-from ..losses import Loss, Poisson, SquaredError, Tweedie
+from ..losses import Loss, SquaredError
 from ._certificate import facts
 from ._columns import as_sparse, entries, is_sparse, refusal
 from ._engine import Design, Setup, buckets
@@ -95,7 +95,7 @@ def check_problem(
     if not loss.classification and flat and (offset is None or np.ptp(np.asarray(offset)) == 0):
         among = f"all {n} rows" if len(seen) == n else f"all {len(seen)} rows of positive weight"
         raise ValueError(f"y is constant ({seen.ravel()[0]:g} in {among}): there is nothing to explain")
-    if setup.intercept and seen.ndim == 2 and isinstance(loss, Poisson | Tweedie):
+    if setup.intercept and seen.ndim == 2 and loss.log_link:
         empty = np.flatnonzero(~seen.any(axis=0))
         if empty.size:
             raise ValueError(f"y: target {empty[0]} is 0 in all rows, so that its intercept would go to −∞; leave such targets out")

@@ -5,13 +5,22 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator
+
+from .._warnings import ConvergenceWarning
 
 Stop = Callable[[], bool]
 
 
 def never() -> bool:
     return False
+
+
+def warn_if_late(stop: Stop, interrupted: bool, what: str) -> None:
+    """Say aloud that Ctrl-C changed nothing."""
+    if stop() and not interrupted:
+        warnings.warn(f"{what}: Ctrl-C came when all was at hand already; the result is whole", ConvergenceWarning, stacklevel=3)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +18,7 @@ from ._follow import part_of
 from ._homotopy import Events, broken, coefficients, follow, going, room_for, start
 from ._knots import Knots, Segments, between, segments_of, trace
 from ._moments import Moments, Units
+from ._progress import Teller, uncut
 
 _LANES = 10  # whose paths are one program: between two of them progress is shown
 _MOST = 4096  # events of a path for which there is room in it
@@ -61,13 +61,13 @@ def fit(
     strengths: Float[Array, "p"],
     lams: np.ndarray,
     ids: np.ndarray | None,
-    step: Callable[[int, int, np.ndarray], bool],
+    told: Teller,
     moments: Moments | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Knots]:
     """(coefficients, intercepts, scales) of each lane (row of weights) at every λ (decreasing), and the first one's knots.
 
-    ``step(lane, λ done, coefficients of the last of them)`` is told of progress; its answer True ends the lane there. ``ids`` are as in
-    ``_moments.of_lanes``; ``moments`` are what it would find, if they are known.
+    Lanes are parts of ``told``; where it says so the first ends there, and others are left out. ``ids`` are as in ``_moments.of_lanes``;
+    ``moments`` are what it would find, if they are known.
     """
     n, p = design.X.shape
     if moments is None and _moments.enough(n, p):
@@ -75,13 +75,15 @@ def fit(
     rooms = np.minimum((weights > 0).sum(axis=1) - setup.intercept, p)
 
     def one(lane: int) -> Found:
-        told, room = functools.partial(step, lane), np.asarray(rooms[lane])
+        of_lane, room = told.part(lane, len(weights)), np.asarray(rooms[lane])
         if moments is None:
-            unit, segments, columns, done = _working_set.follow_lane(setup, design, jnp.asarray(weights[lane]), strengths, lams, room, told)
+            unit, segments, columns, done = _working_set.follow_lane(
+                setup, design, jnp.asarray(weights[lane]), strengths, lams, room, of_lane
+            )
         else:
             unit, G, q = _moments.reduce(setup, moments, lane, strengths, design.free)
             segments, columns = trace(_start(G, q, unit.radius, room), lams[-1] / np.asarray(unit.kappa))[1], np.arange(p)
-            done = _together.reported(segments.at(lams / np.asarray(unit.kappa)), told)
+            done = _together.reported(segments.at(lams / np.asarray(unit.kappa)), of_lane)
         return _original(setup, p, unit, segments, columns, lams[:done])
 
     first = one(0)
@@ -90,6 +92,8 @@ def fit(
     most = 64 << max(int(1.25 * len(first.segments.index)) // 64, 1).bit_length()
     size = min(len(weights) - 1, _LANES)
     for begin in range(1, len(weights), _LANES):
+        if told.stopped():
+            break
         lanes = range(begin, min(begin + _LANES, len(weights)))
         found: tuple[Any, ...] = ()
         whole = np.zeros(size, bool)
@@ -98,10 +102,12 @@ def fit(
             paths = several(setup, design, moments, taken, strengths, lams, rooms[taken], most=most)
             found, whole = tuple(np.asarray(x) for x in (paths.coef, paths.intercept, paths.unit.scale)), np.asarray(paths.whole)
         for at, lane in enumerate(lanes):
+            if not whole[at] and told.stopped():
+                break
             if whole[at]:
-                _together.reported(found[0][at], functools.partial(step, lane))
+                _together.reported(found[0][at], told.part(lane, len(weights)))
             answers.append(tuple(x[at] for x in found) if whole[at] else tuple(np.asarray(x) for x in one(lane)[:3]))
-    coef, intercept, scale = (np.stack(column) for column in zip(*answers, strict=True))
+    coef, intercept, scale = (np.stack(column) for column in zip(*uncut(answers, len(lams)), strict=True))
     return coef, intercept, scale, first.knots
 
 

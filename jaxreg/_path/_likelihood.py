@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -18,6 +18,7 @@ from ._certificate import Null
 from ._columns import Rows, Sparse, SparseRows, in_float32, squares
 from ._elastic import Strengths, of_penalty, unscaled
 from ._engine import Design, Setup, scale_of, scales
+from ._progress import Teller, uncut
 from ._proximal_newton import Columns, Likelihood
 from ._together import CHUNK, Aim
 
@@ -45,7 +46,7 @@ def fit(
     lams: np.ndarray,
     null: Null,
     tol: float,
-    step: Callable[[int, int, np.ndarray], bool],
+    told: Teller,
     before: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(coefficients, intercepts, scales) of each lane (row of weights) at every λ (decreasing), as ``_lasso.fit`` takes them.
@@ -62,6 +63,8 @@ def fit(
     own = [scale_of(setup, design, jnp.asarray(v)) for v in weights]
     found: list[tuple[np.ndarray, np.ndarray]] = []
     for lane, v in enumerate(weights):
+        if lane and told.stopped():
+            break
         answers = []
         silent = np.zeros(design.X.shape[1], bool) if isinstance(rows, SparseRows) else np.asarray(_silent(setup, rows, v))
         for target, (one, of_one, strength, tilt) in enumerate(by_target(setup, design, penalty, null.slope)):
@@ -91,15 +94,21 @@ def fit(
                 near = near if firm.all() else None
             many = few and before is None and _MANY * design.X.shape[0] <= _ROOM
             chunk = max(-(-len(lams) // -(-len(lams) // _MANY)), CHUNK) if many else CHUNK
-            told = functools.partial(_told, step, lane, target, setup.columns, design.X.shape[1], len(lams))
+            of_target = told.part(lane, len(weights)).part(target, setup.columns)
             if smooth and isinstance(rows, SparseRows):
-                units = _conjugate.follow(setup.loss, columns, lams, aim, told, near, origin)
+                units = _conjugate.follow(setup.loss, columns, lams, aim, of_target, near, origin)
             else:
-                units = _together.follow(work, free, lams, told, near, origin, chunk)
+                units = _together.follow(work, free, lams, of_target, near, origin, chunk)
             answers.append([np.asarray(x) for x in _original(one, of_one, frame, jnp.asarray(units))])
+            if told.stopped():
+                break
+        if len(answers) < setup.columns or len({len(coef) for coef, _ in answers}) > 1:  # in the middle of several targets
+            if not lane:
+                raise KeyboardInterrupt  # of all rows nothing is whole
+            break
         found.append(_side_by_side(setup, answers))
-    coef, intercept = (np.stack(column) for column in zip(*found, strict=True))
-    return coef, intercept, np.stack([np.asarray(x) for x in own])
+    coef, intercept = (np.stack(column) for column in zip(*uncut(found, len(lams)), strict=True))
+    return coef, intercept, np.stack([np.asarray(x) for x in own[: len(coef)]])
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))
@@ -112,13 +121,6 @@ def _silent(setup: Setup, rows: Float[Array, "size n"], v: Float[Array, "n"]) ->
 
 
 _scales = jax.jit(scales, static_argnames="setup")
-
-
-def _told(
-    step: Callable[[int, int, np.ndarray], bool], lane: int, target: int, targets: int, p: int, total: int, done: int, units: np.ndarray
-) -> bool:
-    """Progress of one target of several, as that of the lane; the intercept is not counted among the coefficients."""
-    return step(lane, (target * total + done) // targets, units[:, :p])
 
 
 def by_target(setup: Setup, design: Design, penalty: Strengths, slope: Array) -> Iterator[tuple[Setup, Design, Strengths, Array]]:

@@ -15,9 +15,9 @@ from ._certified import reached
 from ._columns import Sparse
 from ._engine import Setup
 from ._fit import Fits, fit_lanes
-from ._follow import Progress
 from ._inputs import Problem, check_lams, check_problem, scope
-from ._interrupt import interruptible
+from ._interrupt import interruptible, warn_if_late
+from ._progress import Progress
 from ._result import Path
 from ._together import LARGEST
 
@@ -109,14 +109,8 @@ def path(
         fits = fit_lanes(problem, problem.weights[None], grid, tol, progress, max_nonzeros, stop=stop)
         result = as_path(problem, fits, penalty, lams)
     warn_if_not_converged(result)
-    if stop() and not result.interrupted:
-        warnings.warn("path: Ctrl-C came when every λ was at hand already; the result is whole", ConvergenceWarning, stacklevel=2)
-    if result.interrupted:
-        warnings.warn(
-            f"path: interrupted, with {len(result.lams)} of {len(result.lams) + fits.unfinished} λ done; the result ends there",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
+    warn_if_late(stop, result.interrupted, "path")
+    warn_if_interrupted(result, fits.unfinished, "path")
     return result
 
 
@@ -190,6 +184,14 @@ def path_formula(problem: Problem, penalty: Penalty) -> str:
     setup, design = problem.setup, problem.design
     text = f"{setup.loss.formula()} + {penalty.formula('λ', '(w·sd)' if setup.standardize else 'w')}"
     return text + (" with lower ≤ w ≤ upper" if design.lower is not None else "")
+
+
+def warn_if_interrupted(result: Path, unfinished: int, what: str) -> None:
+    """Say aloud that ``unfinished`` λ are missing."""
+    if result.interrupted:
+        done = len(result.lams)
+        text = f"{what}: interrupted, with {done} of {done + unfinished} λ done; the result ends there"
+        warnings.warn(text, ConvergenceWarning, stacklevel=3)
 
 
 def warn_if_not_converged(result: Path, what: str = "path", stacklevel: int = 3) -> None:

@@ -14,9 +14,9 @@ from .._warnings import ConvergenceWarning
 from ..losses import Loss
 from ._certificate import free_columns
 from ._fit import null_of
-from ._follow import Progress
 from ._inputs import Problem, check_problem, refuse_sparse, scope
 from ._path import path
+from ._progress import Progress
 from ._refit import Refits, refit
 from ._result import Path, shown_rows
 

@@ -12,8 +12,8 @@ import numpy as np
 from .._penalties import Penalty
 from ..losses import Loss
 from ._cv import CrossValidation, cross_validate, errors, mean_and_error
-from ._follow import Progress
 from ._inputs import check_problem, refuse_sparse, scope
+from ._progress import Progress
 from ._relax import Relaxed, as_relaxed, check_gammas, refit_lanes, refuse_constraints, warn_of_refits
 
 

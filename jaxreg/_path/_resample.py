@@ -13,10 +13,11 @@ from .._penalties import Penalty
 from .._warnings import ConvergenceWarning
 from ._certified import reached
 from ._fit import Fits, fit_lanes
-from ._follow import Progress
 from ._inputs import Problem
+from ._interrupt import Stop
 from ._moments import enough
 from ._path import as_path
+from ._progress import Progress, check_interest
 from ._result import Path
 
 _BYTES = 2**29  # of what a chunk of lanes keeps: coefficients, weights and, for squared error, second moments
@@ -61,27 +62,48 @@ def warn_of_resamples(converged: float, tol: float, what: str) -> None:
         )
 
 
+def warn_of_missing(path: Path, done: int, resamples: int, what: str) -> None:
+    """Say aloud that Ctrl-C left resamples out, or λ of them all."""
+    if done < resamples or path.interrupted:
+        text = f"{what}: interrupted, with {done} of {resamples} resamples and {len(path.lams)} λ done; the result is of those alone"
+        warnings.warn(text, ConvergenceWarning, stacklevel=3)
+
+
 def fit_resamples(
-    problem: Problem, penalty: Penalty, counts: np.ndarray, grid: Any, tol: float | None, progress: Progress
+    problem: Problem, penalty: Penalty, counts: np.ndarray, grid: Any, tol: float | None, progress: Progress, stop: Stop, together: int = 1
 ) -> Iterator[tuple[Path, Chunk]]:
-    """(the path on all the data, a chunk of the resamples' fits) until all resamples are fitted.
+    """(the path on all the data, a chunk of the resamples' fits) until all resamples are fitted, or ``stop()``.
+
+    What is done then is whole, and is one set at least.
 
     Args:
       counts: (resamples, n): how often a row is drawn; multiplies the sample weights.
+      together: how many resamples in a row belong together, and are dropped together where one of them is missing.
     """
+    check_interest(progress, None, stop)
     setup, (n, p) = problem.setup, problem.design.X.shape
     lams = grid if isinstance(grid, int) else len(grid)
     numbers = lams * p * setup.columns + n + ((p + 2) ** 2 if enough(n, p) else 0)
-    size = max(1, _BYTES // (8 * numbers))
-    chunks = -(-len(counts) // size)
+    sets = counts.reshape(-1, together, n)
+    chunks = -(-len(sets) // max(1, _BYTES // (8 * numbers * together)))
 
     def told(done: int, total: int, at: int = 0) -> None:
         if progress:
             progress(at * total + done, chunks * total)
 
-    for at, part in enumerate(np.array_split(counts, chunks)):
+    for at, part in enumerate(np.array_split(sets, chunks)):
         # All the data come first in every chunk: they decide the grid, and the other lanes start from their answers.
-        weights = np.concatenate([problem.weights[None], problem.weights * part])
-        fits: Fits = fit_lanes(problem, weights, grid, tol, lambda done, total, at=at: told(done, total, at))
-        converged = reached(fits.certificate, fits.coef, fits.tol)[1:]
-        yield as_path(problem, fits, penalty, grid), Chunk(np.asarray(fits.coef[1:]), np.asarray(fits.intercept[1:]), np.asarray(converged))
+        weights = np.concatenate([problem.weights[None], problem.weights * part.reshape(-1, n)])
+        fits: Fits = fit_lanes(problem, weights, grid, tol, lambda done, total, at=at: told(done, total, at), stop=stop)
+        end = len(fits.coef) - (len(fits.coef) - 1) % together
+        if end == 1 and not at:
+            raise KeyboardInterrupt  # no resample is whole
+        if end == 1 or (at and fits.unfinished):
+            return
+        converged = reached(fits.certificate, fits.coef, fits.tol)[1:end]
+        yield (
+            as_path(problem, fits, penalty, grid),
+            Chunk(np.asarray(fits.coef[1:end]), np.asarray(fits.intercept[1:end]), np.asarray(converged)),
+        )
+        if stop():
+            return

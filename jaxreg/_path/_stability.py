@@ -11,10 +11,11 @@ import numpy as np
 
 from .._penalties import Penalty
 from ..losses import Loss
-from ._follow import Progress
 from ._inputs import check_lams, check_problem, scope
+from ._interrupt import interruptible
 from ._path import warn_if_not_converged
-from ._resample import check_classes_drawn, check_resamples, fit_resamples, generator, warn_of_resamples
+from ._progress import Progress
+from ._resample import check_classes_drawn, check_resamples, fit_resamples, generator, warn_of_missing, warn_of_resamples
 from ._result import Path
 
 
@@ -117,14 +118,15 @@ def stability_selection(
         :func:`jaxreg.path`.
 
     Returns:
-      A :class:`StabilitySelection`; print it for a table.
+      A :class:`StabilitySelection`; print it for a table. Ctrl-C keeps the subsamples that are done (``resamples`` says how many), by whole
+      pairs; before the first, or pressed twice, it raises KeyboardInterrupt.
 
     Raises:
       TypeError, ValueError: as :func:`jaxreg.path`; no key, an odd number of complementary subsamples, a threshold or fraction outside
         its range.
 
     Warns:
-      ConvergenceWarning: some fit did not reach ``tol``; its support counts as it is.
+      ConvergenceWarning: some fit did not reach ``tol`` (its support counts as it is), or Ctrl-C was pressed.
 
     References:
       Meinshausen and Bühlmann, Stability selection, 2010, Theorem 1; Shah and Samworth, Variable selection with error control: another look
@@ -142,7 +144,7 @@ def stability_selection(
     if most is not None and most < 1:
         raise ValueError(f"most must be at least 1, got {most}")
     rng = generator(key)
-    with scope(X):
+    with scope(X), interruptible() as stop:
         grid = check_lams(lams)
         problem = check_problem(
             X, y, penalty, loss=loss, intercept=intercept, standardize=standardize, sample_weight=sample_weight,
@@ -150,8 +152,10 @@ def stability_selection(
         )  # fmt: skip
         classes = np.asarray(y) if problem.setup.loss.classification else None
         counts = subsamples(rng, problem.weights > 0, resamples, fraction, complementary, classes)
-        total, reached, selected, path = 0.0, 0, 0, None
-        for path, chunk in fit_resamples(problem, penalty, counts, grid, tol, progress):  # noqa: B007
+        total, reached, selected, done, path = 0.0, 0, 0, 0, None
+        together = 2 if complementary else 1
+        for path, chunk in fit_resamples(problem, penalty, counts, grid, tol, progress, stop, together):  # noqa: B007
+            done += len(chunk.coef)
             support = (chunk.coef != 0).reshape(*chunk.coef.shape[:3], -1).any(axis=3)
             ever = np.logical_or.accumulate(support, axis=1)
             if most is not None:
@@ -161,6 +165,7 @@ def stability_selection(
             selected += int(ever.any(axis=1).sum())
             reached += int(chunk.converged.sum())
         assert path is not None
+        asked, resamples = resamples, done
         out = np.asarray if problem.as_numpy else jnp.asarray
         frequencies = np.asarray(total / resamples, problem.design.X.dtype)
         frequency = frequencies.max(axis=0)
@@ -182,6 +187,7 @@ def stability_selection(
         )
     warn_if_not_converged(path, "stability_selection")
     warn_of_resamples(result.converged, path.tol, "stability_selection")
+    warn_of_missing(path, done, asked, "stability_selection")
     return result
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-
 import jax.numpy as jnp
 import numpy as np
 
@@ -14,6 +11,7 @@ from . import _elastic, _lasso, _likelihood, _moments
 from ._columns import Sparse
 from ._elastic import Strengths, of_penalty
 from ._engine import Design, Setup
+from ._progress import Teller
 
 
 def strengths(setup: Setup, design: Design, penalty: Penalty) -> Strengths | None:
@@ -31,7 +29,7 @@ def fit(
     penalty: Strengths,
     lams: np.ndarray,
     ids: np.ndarray | None,
-    step: Callable[[int, int, np.ndarray], bool],
+    told: Teller,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
     """(coefficients, intercepts, scales) of each lane (row of weights) at every λ (decreasing), and how they were found."""
     exact = design.lower is None and not (np.asarray(penalty.b) > 0).any()
@@ -40,19 +38,14 @@ def fit(
     answers, scales = [], None
     for target, (one, of_one, strength, _) in enumerate(_likelihood.by_target(setup, design, penalty, jnp.zeros(()))):
         own = None if moments is None else _moments.of_target(moments, target)
-        told = functools.partial(_told, step, target, setup.columns, len(lams))
+        of_target = told.part(target, setup.columns)
         if exact:
-            coef, intercept, scales, _ = _lasso.fit(one, of_one, weights, strength.a, lams, ids, told, own)
+            coef, intercept, scales, _ = _lasso.fit(one, of_one, weights, strength.a, lams, ids, of_target, own)
         else:
-            coef, intercept, scales = _elastic.fit(one, of_one, weights, strength, lams, ids, told, moments=own)
+            coef, intercept, scales = _elastic.fit(one, of_one, weights, strength, lams, ids, of_target, moments=own)
+        if told.stopped() and (target + 1 < setup.columns or coef.shape[:2] != (len(weights), len(lams))):
+            raise KeyboardInterrupt  # no lane is whole
         answers.append((coef, intercept))
     assert scales is not None  # there is a target
     coef, intercept = np.stack([coef for coef, _ in answers], axis=-1), np.concatenate([level for _, level in answers], axis=-1)
     return coef, intercept, scales, "homotopy" if exact else "batch"
-
-
-def _told(
-    step: Callable[[int, int, np.ndarray], bool], target: int, targets: int, total: int, lane: int, done: int, coef: np.ndarray
-) -> bool:
-    """Progress of one target of several, as that of the lane."""
-    return step(lane, (target * total + done) // targets, coef)

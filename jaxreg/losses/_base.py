@@ -43,6 +43,7 @@ class Loss:
     # The deviance is so many times what ℓ exceeds its smallest by; None where ℓ is no negative log-likelihood.
     deviance: ClassVar[float | None] = None
     dispersion: ClassVar[float | None] = None  # what the deviance is divided by in the likelihood; None where that must be estimated
+    log_link: ClassVar[bool] = False  # whether e^η is expected, so that a target of zeros alone has its best constant at −∞
     reach: ClassVar[float] = 1e3  # |η| up to which nothing overflows, in float32 too
 
     def __post_init__(self) -> None:

@@ -30,6 +30,7 @@ class Gamma(Loss):
 
     score: ClassVar[str] = "mean half deviance"
     deviance: ClassVar[float | None] = 2.0
+    log_link: ClassVar[bool] = True
     reach: ClassVar[float] = 80.0
 
     def pointwise(self, eta: Array, y: Array) -> Array:

@@ -31,6 +31,7 @@ class Poisson(Loss):
     score: ClassVar[str] = "mean half deviance"
     deviance: ClassVar[float | None] = 2.0
     dispersion: ClassVar[float | None] = 1.0
+    log_link: ClassVar[bool] = True
     reach: ClassVar[float] = 80.0
 
     def pointwise(self, eta: Array, y: Array) -> Array:

@@ -42,6 +42,7 @@ class Tweedie(Loss):
     power: float = 1.5
     score: ClassVar[str] = "mean half deviance"
     deviance: ClassVar[float | None] = 2.0
+    log_link: ClassVar[bool] = True
     reach: ClassVar[float] = 80.0
 
     def __post_init__(self) -> None:

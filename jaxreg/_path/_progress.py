@@ -1,0 +1,64 @@
+"""What is done between chunks of λ: progress is shown, and a path may end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._interrupt import Stop, never
+
+Progress = Callable[[int, int], None] | None
+
+
+class Interest(NamedTuple):
+    """What a caller wants to know, and when it has had enough."""
+
+    progress: Progress = None
+    max_nonzeros: int | None = None
+    stop: Stop = never
+
+    def teller(self, total: int) -> Teller:
+        """Of a path of ``total`` λ, or of equal parts of it."""
+        return Teller(self, total)
+
+
+class Teller(NamedTuple):
+    """Called with (λ done, the last of their coefficients): passes progress on, and says whether to end here."""
+
+    interest: Interest
+    total: int
+    index: int = 0
+    parts: int = 1
+
+    def part(self, index: int, parts: int) -> Teller:
+        """Of one of equal parts that are done one after the other: lanes, targets."""
+        return self._replace(index=self.index * parts + index, parts=self.parts * parts)
+
+    def stopped(self) -> bool:
+        """Whether somebody pressed Ctrl-C."""
+        return self.interest.stop()
+
+    def __call__(self, done: int, coef: np.ndarray) -> bool:
+        if self.interest.progress:
+            self.interest.progress((self.index * self.total + done) // self.parts, self.total)
+        most = self.interest.max_nonzeros
+        return self.stopped() or (most is not None and bool((coef != 0).sum(axis=1).max(initial=0) > most))
+
+
+def check_interest(progress: Any, max_nonzeros: Any, stop: Stop) -> Interest:
+    """From what a person passes."""
+    if max_nonzeros is not None and (isinstance(max_nonzeros, bool) or not isinstance(max_nonzeros, int | np.integer)):
+        raise TypeError(f"max_nonzeros must be a whole number, got {max_nonzeros!r}")
+    if max_nonzeros is not None and max_nonzeros < 1:
+        raise ValueError(f"max_nonzeros must be at least 1, got {max_nonzeros}")
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress must be a function of (λ done, λ in all), got {progress!r}")
+    told: Any = progress
+    return Interest(told, None if max_nonzeros is None else int(max_nonzeros), stop)
+
+
+def uncut(lanes: list[Any], total: int) -> list[Any]:
+    """Without the last lane if it ended early, as all that is kept of the first one may: each starts with its coefficients (λ, p)."""
+    return lanes[:-1] if len(lanes) > 1 and len(lanes[-1][0]) < total else lanes
