@@ -113,7 +113,7 @@ def test_a_set_that_grows(used, monkeypatch):
     X, y = made(150, 900)
     y = y + 0.3 * X @ np.random.default_rng(1).normal(size=900)
     fit = jaxreg.path(X, y, ElasticNet(l1_ratio=0.2), loss=HALF, lams=60)
-    sizes = {len(a[2].rows) for a in used}
+    sizes = {len(a[3].rows) for a in used}
     assert min(sizes) < 150 < max(sizes)
     assert fit.gap.max() < 1e-12
     assert stationarity(X, y, fit, 0.2) < 1e-11
@@ -176,13 +176,28 @@ def test_zero_is_gone_on_to_from_the_last_lambda(used):
     np.testing.assert_allclose(fit.coef[3], fit.coef[2], atol=1e-7 * np.abs(fit.coef[2]).max())
 
 
+@pytest.mark.parametrize("lowest", [1e-2, 1e-6])
+def test_factors_are_float32_where_that_leads_to_the_answer(used, lowest):
+    """Nearly dependent rows: at small λ steps by such factors lead nowhere, and float64 takes over."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N, 5)) @ rng.normal(size=(5, P)) + 1e-5 * rng.normal(size=(N, P))
+    y = X[:, :6] @ rng.normal(size=6) + rng.normal(size=N)
+    fit = jaxreg.path(X, y, ElasticNet(), loss=HALF, lams=np.geomspace(1, lowest, 20))
+    precisions = [str(members.coarse.dtype) for _, _, _, members, *_ in used]
+    assert precisions == sorted(precisions)
+    assert set(precisions) == ({"float32"} if lowest > 1e-3 else {"float32", "float64"})
+    assert fit.method == "batch"
+    assert fit.gap.max() < 1e-12
+    assert stationarity(X, y, fit, 0.5) < 1e-11
+
+
 @pytest.mark.slow
 def test_a_coarse_grid_does_not_take_in_everything(used):
     """From the target alone nearly every feature would be expected at the smallest λ."""
     X, y = made(30, 3000)
     fit = jaxreg.path(X, y, ElasticNet(l1_ratio=0.9), loss=HALF, lams=5)
     assert fit.gap.max() < 1e-12
-    assert len(used[-1][2].rows) <= 512
+    assert len(used[-1][3].rows) <= 512
 
 
 @pytest.mark.slow

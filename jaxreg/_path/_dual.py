@@ -11,10 +11,14 @@ semismooth Newton augmented Lagrangian method for solving lasso problems, 2018, 
 semi-smooth Newton augmented Lagrangian method for elastic net, 2020). A step is one Cholesky factor of the size of the rows, of
 ``λI + K`` with K = Σ zⱼzⱼᵀ/bⱼ over the coefficients that move; K follows the active set by a few columns at a time. Residuals are nearly
 straight in λ: on the line through the last two most of the next one's active set is right already.
+
+In float64 the factors are of float32 first: where the active set stays, each step by the same one leaves a small share of the gradient.
+Residuals, coefficients and what moves are float64 all the way, so that a factor decides how many steps there are and nothing else.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -24,7 +28,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ._batch import Quadratic
-from ._columns import SparseRows
+from ._columns import SparseRows, in_float32
 from ._follow import part_of
 from ._together import CHUNK, LARGEST, beyond, onward, worst
 from ._working_set import Columns
@@ -36,6 +40,7 @@ _BLOCK = 32  # columns that K takes in or gives up at once
 _STEPS = 100
 _STALLED = 3  # steps that neither lower φ by more than rounding nor halve its gradient end it
 _SHORTEST = 1e-6  # of a step to the minimum of the quadratic
+_GUARD = 16  # roundings of the target by which a product in float32 may be off
 _STRAIGHT = 1e5  # a over b, with columns of norm one: how much u feels a rounding of c
 
 
@@ -50,8 +55,9 @@ class Members(NamedTuple):
     """The problem on a working set; what fills it up is zero."""
 
     rows: Float[Array, "b n"]
-    problem: Quadratic  # but for q; G where the set is no larger than the rows are many
-    curvature: Curvature | None  # else
+    problem: Quadratic  # but for q; of G's and K's precision are the factors
+    coarse: Float[Array, "b n"]  # the rows in that
+    curvature: Curvature | None  # None where the set is no larger than the rows are many, and G is known
 
 
 class Trail(NamedTuple):
@@ -77,6 +83,15 @@ class Point(NamedTuple):
     g: Float[Array, "n"]  # the gradient of φ
 
 
+class Progress(NamedTuple):
+    """Of Newton's method at one λ."""
+
+    point: Point
+    best: Array  # the smallest gradient so far
+    stalled: Array
+    count: Array
+
+
 def serves(columns: Columns, problem: Quadratic, lams: np.ndarray) -> bool:
     """Whether there are fewer rows than columns, and every column has a curvature of its own that rounding does not swamp."""
     if isinstance(columns.rows, SparseRows) or columns.target.size > min(_MOST, problem.a.size) or not (lams > 0).all():
@@ -94,6 +109,7 @@ def follow(
     order: list[int] = []
     inside = np.zeros(p, bool)
     members: Any = None
+    precision: Any = jnp.float32
 
     def admit(features: np.ndarray) -> bool:
         """Whether there was room for them."""
@@ -102,9 +118,13 @@ def follow(
             return False
         order.extend(features.tolist())
         inside[features] = True
-        room = min(p, max(_SMALLEST, 1 << max(len(order) - 1, 0).bit_length()))
-        members = _restricted(columns, problem, np.append(order, np.full(room - len(order), -1)).astype(int), members)
+        members = restricted(members)
         return True
+
+    def restricted(before: Members | None) -> Members:
+        room = min(p, max(_SMALLEST, 1 << max(len(order) - 1, 0).bit_length()))
+        places = np.append(order, np.full(room - len(order), -1)).astype(int)
+        return _restricted(columns, problem, places, None if before is None else before.curvature, precision)
 
     def missing(excess: Array) -> np.ndarray:
         return worst(np.where(inside, -np.inf, np.asarray(excess)), len(order))
@@ -113,14 +133,22 @@ def follow(
     if not admit(np.flatnonzero(free if near is None else free | (near != 0).any(axis=0))):
         return coef
     parts = [part_of(lams, begin, CHUNK) for begin in range(0, len(lams) + CHUNK, CHUNK)]
-    ahead = _ahead(columns, problem, parts[0])
+    coarse = in_float32(columns.rows)
+    ahead = _ahead(columns, coarse, problem, parts[0])
     for begin, part, following in zip(range(0, len(lams), CHUNK), parts, parts[1:], strict=False):
         trail, residuals, excess = ahead
         new = missing(excess)
         while True:
             if len(new) and not admit(new):
                 return coef
-            found, residuals, members, excess, ahead = _solved(columns, problem, members, part, residuals, trail, following)
+            found, residuals, curvature, settled, excess, ahead = _solved(
+                columns, coarse, problem, members, part, residuals, trail, following
+            )
+            members = members._replace(curvature=curvature)
+            if not settled and precision != lams.dtype:
+                precision = lams.dtype
+                members, new = restricted(None), new[:0]
+                continue
             new = missing(excess)
             if not len(new):
                 break
@@ -141,51 +169,64 @@ class Ahead(NamedTuple):
 
 
 @jax.jit
-def _ahead(columns: Columns, problem: Quadratic, lams: Float[Array, "k"]) -> Ahead:
+def _ahead(columns: Columns, coarse: Float[Array, "p n"], problem: Quadratic, lams: Float[Array, "k"]) -> Ahead:
     """Before the first λ, where nothing is known but the target."""
     residuals = jnp.broadcast_to(columns.target, (lams.size, columns.target.size))
-    return Ahead(Trail(jnp.repeat(lams[:1], 2), residuals[:2]), residuals, _excess(columns, problem, residuals, lams, lams)[0])
+    return Ahead(Trail(jnp.repeat(lams[:1], 2), residuals[:2]), residuals, _excess(columns, coarse, problem, residuals, lams, lams)[0])
 
 
-@jax.jit
-def _restricted(columns: Columns, problem: Quadratic, places: Int[Array, "b"], before: Members | None) -> Members:
-    """The problem on the features ``places``, −1 where there is none; K stays what it was."""
+@functools.partial(jax.jit, static_argnames=("precision",))
+def _restricted(columns: Columns, problem: Quadratic, places: Int[Array, "b"], before: Curvature | None, precision: Any) -> Members:
+    """The problem on the features ``places``, −1 where there is none; K stays what it was ``before``."""
     real = places >= 0
 
     def at(x: Array, fill: float) -> Array:
         return jnp.where(real, x[places], fill)
 
     rows, n, b = jnp.where(real[:, None], columns.rows[places], 0), columns.target.size, places.size
-    G = rows @ rows.T if b <= n else problem.G
+    coarse = rows.astype(precision)
+    G = coarse @ coarse.T if b <= n else problem.G
     own = Quadratic(G, problem.q, at(problem.a, 1.0), at(problem.b, 1.0), at(problem.low, -jnp.inf), at(problem.up, jnp.inf))
     if b <= n:
-        return Members(rows, own, None)
-    empty = Curvature(jnp.zeros((n, n), rows.dtype), jnp.zeros(0, bool))
-    K, inside = empty if before is None or before.curvature is None else before.curvature
-    return Members(rows, own, Curvature(K, jnp.pad(inside, (0, b - inside.size))))
+        return Members(rows, own, coarse, None)
+    K, inside = Curvature(jnp.zeros((n, n), precision), jnp.zeros(0, bool)) if before is None else before
+    return Members(rows, own, coarse, Curvature(K, jnp.pad(inside, (0, b - inside.size))))
 
 
 def _excess(
-    columns: Columns, problem: Quadratic, residuals: Float[Array, "k n"], lams: Float[Array, "k"], following: Float[Array, "k"]
+    columns: Columns,
+    coarse: Float[Array, "p n"],
+    problem: Quadratic,
+    residuals: Float[Array, "k n"],
+    lams: Float[Array, "k"],
+    following: Float[Array, "k"],
 ) -> tuple[Float[Array, "p"], Float[Array, "p"]]:
-    pull = (columns.rows @ residuals.T).T  # in this order a pass over the columns takes half the time
+    pull = (coarse @ residuals.astype(coarse.dtype).T).T.astype(lams.dtype)  # in this order a pass over the columns takes half the time
     size, bounds = jnp.linalg.norm(columns.target), (problem.a, problem.low, problem.up)
-    return beyond(*bounds, pull, lams, size), beyond(*bounds, onward(pull, lams, following), _MARGIN * following, size)
+    guard = 0.0 if coarse.dtype == lams.dtype else _GUARD * jnp.finfo(coarse.dtype).eps * size
+    return beyond(*bounds, pull, lams, size) + guard, beyond(*bounds, onward(pull, lams, following), _MARGIN * following, size)
 
 
-def _newton(members: Members, moving: Bool[Array, "b"], lam: Array, g: Float[Array, "n"]) -> tuple[Float[Array, "n"], Members]:
-    """``−(I + K/λ)⁻¹g`` for K of the coefficients ``moving``, by a factor of the size of the set or of the rows, the smaller one."""
+def _factor(members: Members, curvature: Curvature | None, moving: Bool[Array, "b"], lam: Array) -> tuple[Array, Curvature | None]:
+    """Cholesky's of ``I + K/λ`` for K of the coefficients ``moving``: of the size of the set or of the rows, the smaller one."""
+    if curvature is None:
+        matrix = jnp.where(moving[:, None] & moving, members.problem.G, 0)
+        matrix += jnp.diag(jnp.where(moving, lam * members.problem.b, 1).astype(matrix.dtype))
+    else:
+        curvature = _followed(members.coarse, members.problem.b, curvature, moving)
+        K = curvature.K.T  # it is symmetric, and this way round LAPACK takes it as it is
+        matrix = jnp.where(jnp.eye(len(K), dtype=bool), K + lam.astype(K.dtype), K)
+    return jax.lax.linalg.cholesky(matrix, symmetrize_input=False), curvature
 
-    def solved(matrix: Array, right: Array) -> Array:
-        return jax.scipy.linalg.cho_solve((jax.lax.linalg.cholesky(matrix, symmetrize_input=False), True), right)
 
+def _newton(members: Members, L: Float[Array, "m m"], moving: Bool[Array, "b"], lam: Array, g: Float[Array, "n"]) -> Float[Array, "n"]:
+    """``−(I + K/λ)⁻¹g`` to the digits of the factor."""
+    size = jnp.linalg.norm(g)
+    unit = (g / jnp.where(size > 0, size, 1)).astype(L.dtype)
     if members.curvature is None:
-        G, b = members.problem.G, members.problem.b
-        matrix = jnp.where(moving[:, None] & moving, G, 0) + jnp.diag(jnp.where(moving, lam * b, 1))
-        return solved(matrix, jnp.where(moving, members.rows @ g, 0)) @ members.rows - g, members
-    curvature = _followed(members.rows, members.problem.b, members.curvature, moving)
-    step = -lam * solved(curvature.K + lam * jnp.eye(g.size, dtype=g.dtype), g)
-    return step, members._replace(curvature=curvature)
+        inner = jax.scipy.linalg.cho_solve((L.T, False), jnp.where(moving, members.coarse @ unit, 0))
+        return size * (inner @ members.coarse - unit)
+    return -size * lam * jax.scipy.linalg.cho_solve((L.T, False), unit)
 
 
 def _followed(rows: Float[Array, "b n"], b: Float[Array, "b"], curvature: Curvature, wanted: Bool[Array, "b"]) -> Curvature:
@@ -197,9 +238,9 @@ def _followed(rows: Float[Array, "b n"], b: Float[Array, "b"], curvature: Curvat
         # No nonzero and no scatter, which XLA makes loops of on a CPU: the changes are counted, and the k-th looked up.
         changed = inside != wanted
         rank = jnp.cumsum(changed)
-        at = jnp.searchsorted(rank, jnp.arange(1, block + 1))
+        at = jnp.searchsorted(rank, jnp.arange(1, block + 1), method="compare_all")
         Z = rows.at[at].get(mode="fill", fill_value=0)
-        change = jnp.where(wanted, 1 / b, -1 / b).at[at].get(mode="fill", fill_value=0)
+        change = jnp.where(wanted, 1 / b, -1 / b).astype(K.dtype).at[at].get(mode="fill", fill_value=0)
         return Curvature(K + Z.T @ (change[:, None] * Z), jnp.where(changed & (rank <= block), wanted, inside))
 
     return jax.lax.while_loop(lambda curvature: jnp.any(curvature.inside != wanted), step, curvature)
@@ -208,14 +249,15 @@ def _followed(rows: Float[Array, "b n"], b: Float[Array, "b"], curvature: Curvat
 @jax.jit
 def _solved(
     columns: Columns,
+    coarse: Float[Array, "p n"],
     problem: Quadratic,
     members: Members,
     lams: Float[Array, "k"],
     given: Float[Array, "k n"],
     trail: Trail,
     following: Float[Array, "k"],
-) -> tuple[Float[Array, "k b"], Float[Array, "k n"], Members, Float[Array, "p"], Ahead]:
-    """Of λ after λ, as near as rounding lets them: minimisers, residuals, the members, the features' excess, and the λ that follow.
+) -> tuple[Float[Array, "k b"], Float[Array, "k n"], Curvature | None, Bool[Array, ""], Float[Array, "p"], Ahead]:
+    """Of λ after λ, as near as rounding lets them: minimisers, residuals, K, whether all came that near, the excess, what follows.
 
     Each λ starts at ``given`` or on the line through the two before it.
     """
@@ -225,8 +267,7 @@ def _solved(
     def minimiser(c: Array, lam: Array) -> Array:
         return jnp.clip(jnp.sign(c) * jnp.maximum(jnp.abs(c) - lam * a, 0) / (lam * b), low, up)
 
-    def at(r: Array, lam: Array) -> Point:
-        c = rows @ r
+    def at(r: Array, c: Array, lam: Array) -> Point:
         u = minimiser(c, lam)
         return Point(r, c, u, r - target + u @ rows)
 
@@ -237,24 +278,24 @@ def _solved(
     def moving(point: Point, lam: Array) -> Array:
         return (jnp.abs(point.c) > lam * a) & (low < point.u) & (point.u < up)
 
-    def off(point: Point, lam: Array) -> tuple[Array, Array]:
-        """(size of the gradient, whether rounding explains it)."""
-        size = jnp.linalg.norm(point.g)
+    def settled(point: Point, lam: Array) -> Array:
+        """Whether rounding explains what is left of the gradient."""
         felt = jnp.where(moving(point, lam), a / b + jnp.abs(point.u), 0)  # what a rounding of c does to u, in units of ε
-        return size, size <= eps * (64 * jnp.linalg.norm(target) + 4 * jnp.linalg.norm(felt))
+        return jnp.linalg.norm(point.g) <= eps * (64 * jnp.linalg.norm(target) + 4 * jnp.linalg.norm(felt))
 
-    State = tuple[Point, Members, Array, Array, Array]
+    Carry = tuple[Trail, Curvature | None]
 
-    def one(carry: tuple[Trail, Members], given: tuple[Array, Array]) -> tuple[tuple[Trail, Members], tuple[Array, Array]]:
-        trail, members = carry
+    def one(carry: Carry, given: tuple[Array, Array]) -> tuple[Carry, tuple[Array, Array, Array]]:
+        trail, curvature = carry
         lam, own = given
-        starts = jax.vmap(lambda r: at(r, lam))(jnp.stack([own, trail.onward(lam)]))
-        nearer = jnp.argmin(jnp.linalg.norm(starts.g, axis=1))
-        point = jax.tree.map(lambda x: x[nearer], starts)
+        starts = [at(r, rows @ r, lam) for r in (own, trail.onward(lam))]  # two products with a vector take a third of one with both
+        nearer = jnp.linalg.norm(starts[0].g) <= jnp.linalg.norm(starts[1].g)
+        point = jax.tree.map(lambda *x: jnp.where(nearer, *x), *starts)
 
-        def step(state: State) -> State:
-            point, members, best, stalled, count = state
-            d, members = _newton(members, moving(point, lam), lam, point.g)
+        def step(progress: Progress, L: Array, now: Array) -> tuple[Progress, Array]:
+            """By a factor of the coefficients ``now``; and whether it may be used once more."""
+            point, best, stalled, count = progress
+            d = _newton(members, L, now, lam, point.g)
             turned, downhill, before = rows @ d, point.g @ d, value(point.r, point.c, lam)
 
             # What is decided is carried: worked out again for the loop's condition it could round to the other side, and never end.
@@ -264,20 +305,29 @@ def _solved(
                 return t, higher & (t > _SHORTEST)
 
             t, _ = jax.lax.while_loop(lambda tried: tried[1], shorten, (jnp.full_like(lam, 2.0), jnp.ones((), bool)))
-            point = at(point.r + t * d, lam)
-            size, _ = off(point, lam)
-            progress = (size < 0.5 * best) | (value(point.r, point.c, lam) < before - 64 * eps * jnp.abs(before))
-            return point, members, jnp.minimum(size, best), jnp.where(progress, 0, stalled + 1), count + 1
+            point = at(point.r + t * d, point.c + t * turned, lam)
+            size = jnp.linalg.norm(point.g)
+            better = (size < 0.5 * best) | (value(point.r, point.c, lam) < before - 64 * eps * jnp.abs(before))
+            then = Progress(point, jnp.minimum(size, best), jnp.where(better, 0, stalled + 1), count + 1)
+            return then, unfinished(then) & jnp.all(moving(point, lam) == now)
 
-        def unfinished(state: State) -> Array:
-            point, _, _, stalled, count = state
-            return ~off(point, lam)[1] & (stalled < _STALLED) & (count < _STEPS)
+        def unfinished(progress: Progress) -> Array:
+            return ~settled(progress.point, lam) & (progress.stalled < _STALLED) & (progress.count < _STEPS)
+
+        def newton(state: tuple[Progress, Curvature | None]) -> tuple[Progress, Curvature | None]:
+            progress, curvature = state
+            now = moving(progress.point, lam)
+            L, curvature = _factor(members, curvature, now, lam)
+            first = progress, jnp.ones((), bool)
+            progress, _ = jax.lax.while_loop(lambda state: state[1], lambda state: step(state[0], L, now), first)
+            return progress, curvature
 
         none = jnp.zeros((), int)
-        point, members, *_ = jax.lax.while_loop(unfinished, step, (point, members, jnp.linalg.norm(point.g), none, none))
-        return (trail.then(lam, point.r), members), (point.u, point.r)
+        start = Progress(point, jnp.linalg.norm(point.g), none, none), curvature
+        (point, *_), curvature = jax.lax.while_loop(lambda state: unfinished(state[0]), newton, start)
+        return (trail.then(lam, point.r), curvature), (point.u, point.r, settled(point, lam))
 
-    (trail, members), (found, residuals) = jax.lax.scan(one, (trail, members), (lams, given))
+    (trail, curvature), (found, residuals, all_settled) = jax.lax.scan(one, (trail, members.curvature), (lams, given))
     expected = onward(trail.residuals, trail.lams, following)
-    excess, ahead = _excess(columns, problem, residuals, lams, following)
-    return found, residuals, members, excess, Ahead(trail, expected, ahead)
+    excess, ahead = _excess(columns, coarse, problem, residuals, lams, following)
+    return found, residuals, curvature, jnp.all(all_settled), excess, Ahead(trail, expected, ahead)
