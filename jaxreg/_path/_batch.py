@@ -49,17 +49,21 @@ def times(U: Float[Array, "L p"], G: Float[Array, "p p"]) -> Float[Array, "L p"]
 
 def largest_eigenvalue(G: Float[Array, "p p"]) -> Float[Array, ""]:
     """About a tenth above it, by power iteration: a step twice as long would still descend."""
+    return leading(G)[0]
+
+
+def leading(G: Float[Array, "p p"], similar: Float[Array, "p"] | None = None) -> tuple[Float[Array, ""], Float[Array, "p"]]:
+    """(:func:`largest_eigenvalue`, about its eigenvector), in fewer steps from that of a ``similar`` matrix."""
 
     def step(_: Any, x: Array) -> Array:
         y = G @ (G @ x)
         return y / jnp.maximum(jnp.linalg.norm(y), jnp.finfo(y.dtype).tiny)
 
     p = G.shape[0]
-    start = jnp.cos(jnp.arange(p, dtype=G.dtype)) + 1.5
-    x = jax.lax.fori_loop(0, 12, step, start / jnp.linalg.norm(start))
-    found = jnp.linalg.norm(G @ x)
+    start = jnp.cos(jnp.arange(p, dtype=G.dtype)) + 1.5 if similar is None else similar
+    x = jax.lax.fori_loop(0, 12 if similar is None else 3, step, start / jnp.linalg.norm(start))
     rows = jnp.max(jnp.sum(jnp.abs(G), axis=1))
-    return jnp.minimum(1.1 * found, rows)
+    return jnp.minimum(1.1 * jnp.linalg.norm(G @ x), rows), x
 
 
 def residual(U: Float[Array, "L p"], slope: Float[Array, "L p"], soft: Array, low: Array, up: Array) -> Float[Array, "L"]:
@@ -116,16 +120,25 @@ class Known(NamedTuple):
 
 
 def solve(
-    problem: Quadratic, lams: Float[Array, "L"], start: Float[Array, "L p"], tol: Array, *, smooth: bool = False, known: Known | None = None
+    problem: Quadratic,
+    lams: Float[Array, "L"],
+    start: Float[Array, "L p"],
+    tol: Array,
+    *,
+    smooth: bool = False,
+    known: Known | None = None,
+    top: Float[Array, ""] | None = None,
 ) -> Float[Array, "L p"]:
     """The minimisers to a stationarity residual of ``tol`` (Euclidean, for each row or for all), or as near as rounding lets it.
 
-    ``smooth`` says that all of ``a`` is 0 and nothing is bounded: then there is no active set to find.
+    ``smooth`` says that all of ``a`` is 0 and nothing is bounded: then there is no active set to find. ``top`` is G's largest eigenvalue
+    or a little more, if it is known, as in ``known``.
     """
     G, q, a, b, low, up = problem
     soft, bend = lams[:, None] * a, lams[:, None] * b
     # G + diag(bend) is below diag(top + bend): each number has a step of its own.
-    top = largest_eigenvalue(G) if known is None else known.top
+    if top is None:
+        top = largest_eigenvalue(G) if known is None else known.top
     steps = 1 / (top + bend)
     eps = jnp.finfo(G.dtype).eps
     scale = jnp.maximum(jnp.linalg.norm(q, axis=-1), jnp.finfo(G.dtype).tiny)
@@ -205,8 +218,8 @@ def solve(
         before, start = value(U, UG), off(U, UG)
 
         def higher(V: Array, VG: Array) -> Array:
-            # Near the solution the values no longer tell points apart, the residuals still do.
-            return (value(V, VG) > before) & (off(V, VG) > 0.1 * start)
+            # Near the solution the values no longer tell points apart, the residuals still do, until rounding rules.
+            return (value(V, VG) > before) & (off(V, VG) > 0.1 * start) & (start > tol)
 
         # What is decided is carried: worked out again for the loop's condition it could round to the other side, and never end.
         def shorten(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
@@ -236,8 +249,8 @@ def solve(
         # Where ways in float32 gain too little the matrix is too near to singular for it.
         precise = (count >= _EASY) | jnp.any(going(best, stalled) & (stalled > 0))
         near, near_G = U, UG
-        if not smooth:  # at first as if the start had the right set
-            near = burst(U, UG - q + bend * U, jnp.where(count > 0, _BURST << longer, 0), precise)
+        if not smooth:  # at λ = 0 alone the first solution is the one nearest to the start
+            near = burst(U, UG - q + bend * U, jnp.where((count > 0) | jnp.any(soft > 0), _BURST << longer, 0), precise)
             near_G = times(near, G)
         far, far_G = search(near, near_G, newton(near, near_G, off(near, near_G), precise))
         at_near, at_far = off(near, near_G), off(far, far_G)
@@ -264,18 +277,25 @@ def solve(
 
 
 @functools.partial(jax.jit, static_argnames="coarse")
-def all_lams(problem: Quadratic, lams: Float[Array, "L"], tol: Float[Array, ""], coarse: int = 8) -> Float[Array, "L p"]:
+def all_lams(
+    problem: Quadratic,
+    lams: Float[Array, "L"],
+    tol: Float[Array, ""] | Float[Array, "L"],
+    top: Float[Array, ""] | None = None,
+    coarse: int = 8,
+) -> Float[Array, "L p"]:
     """From a few λ to all of them: what lies between two solutions starts on the line between them.
 
-    Where features are few that start saves less than the second program takes to compile.
+    Where features are few that start saves less than the second program takes to compile. ``top`` is as for :func:`solve`.
     """
     count, p = lams.size, problem.a.size
+    top = largest_eigenvalue(problem.G) if top is None else top
     if count < 3 * coarse or p <= FEW:
-        return solve(problem, lams, jnp.zeros((count, p), lams.dtype), tol)
+        return solve(problem, lams, jnp.zeros((count, p), lams.dtype), tol, top=top)
     chosen = jnp.unique(jnp.append(jnp.arange(0, count, coarse), count - 1), size=-(-(count - 1) // coarse) + 1)
-    loose = jnp.maximum(tol, 1e-4 * jnp.linalg.norm(problem.q))
-    rough = solve(problem, lams[chosen], jnp.zeros((chosen.size, p), lams.dtype), loose)
+    loose = jnp.maximum(jnp.max(tol), 1e-4 * jnp.linalg.norm(problem.q))
+    rough = solve(problem, lams[chosen], jnp.zeros((chosen.size, p), lams.dtype), loose, top=top)
     at = jnp.arange(count)
     left = jnp.clip(jnp.searchsorted(chosen, at, side="right") - 1, 0, chosen.size - 2)
     share = ((at - chosen[left]) / (chosen[left + 1] - chosen[left])).astype(lams.dtype)[:, None]
-    return solve(problem, lams, rough[left] * (1 - share) + rough[left + 1] * share, tol)
+    return solve(problem, lams, rough[left] * (1 - share) + rough[left + 1] * share, tol, top=top)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .._penalties import Penalty
 from ..losses import SquaredError
 from . import _columns, _dual, _moments, _together, _working_set
-from ._batch import FEW, Quadratic, all_lams, solve
+from ._batch import FEW, Quadratic, all_lams, leading, solve
 from ._columns import Rows, Sparse
 from ._engine import Design, Setup
 from ._moments import Moments, Units
@@ -22,6 +22,7 @@ from ._progress import Teller, uncut
 from ._working_set import Columns
 
 _FIRM = 1e-8  # curvature that a penalty adds to columns of norm one, from which on a minimiser is told from others
+_ANSWER, _GRADIENT = 1e-8, 1e-11  # how far answers may be off, of the largest, and their gradients, of that at zero
 _SOME = 1024  # features of which all λ are one program where the rows are more; without that, FEW
 
 
@@ -141,7 +142,8 @@ def _from_moments(setup: Setup, design: Design, moments: Moments, lane: Any, pen
 @functools.partial(jax.jit, static_argnames=("setup",))
 def _all_at_once(setup: Setup, design: Design, moments: Moments, lane: Any, penalty: Strengths, lams: Any) -> tuple[Array, Array, Array]:
     unit, problem = _from_moments(setup, design, moments, lane, penalty)
-    found = all_lams(problem, lams / unit.kappa, _rounding(problem))
+    own = lams / unit.kappa
+    found = all_lams(problem, own, _finest(problem, own))
     return _original(setup, design, unit, found)
 
 
@@ -149,20 +151,27 @@ def _all_at_once(setup: Setup, design: Design, moments: Moments, lane: Any, pena
 def several(setup: Setup, design: Design, moments: Moments, penalty: Strengths, lams: Float[Array, "L"]) -> tuple[Array, Array, Array]:
     """(coefficients, intercepts, scales) of all lanes of the moments: each starts at the answers of the one before."""
     p, count = moments.center.size, len(moments.sums)
+    unit, problem = _from_moments(setup, design, moments, 0, penalty)
+    top, vector = leading(problem.G)
 
-    def one(before: Array, lane: Array) -> tuple[Array, tuple[Array, Array, Array]]:
+    Carry = tuple[Array, Array]
+
+    def one(carry: Carry, lane: Array) -> tuple[Carry, tuple[Array, Array, Array]]:
+        before, vector = carry
         unit, problem = _from_moments(setup, design, moments, lane, penalty)
         own = lams / unit.kappa
-        found = solve(problem, own, _start(problem, unit, own, before), _rounding(problem))
+        top, vector = leading(problem.G, vector)
+        found = solve(problem, own, _start(problem, unit, own, before), _finest(problem, own), top=top)
         answers = _original(setup, design, unit, found)
-        return answers[0], answers
+        return (answers[0], vector), answers
 
     if p <= FEW:
-        return jax.lax.scan(one, jnp.zeros((lams.size, p), lams.dtype), jnp.arange(count))[1]
-    first = _all_at_once(setup, design, moments, 0, penalty, lams)
+        return jax.lax.scan(one, (jnp.zeros((lams.size, p), lams.dtype), vector), jnp.arange(count))[1]
+    own = lams / unit.kappa
+    first = _original(setup, design, unit, all_lams(problem, own, _finest(problem, own), top))
     if count == 1:
         return jax.tree.map(lambda x: x[None], first)
-    rest = jax.lax.scan(one, first[0], jnp.arange(1, count))[1]
+    rest = jax.lax.scan(one, (first[0], vector), jnp.arange(1, count))[1]
     return jax.tree.map(lambda x, others: jnp.concatenate([x[None], others]), first, rest)
 
 
@@ -178,8 +187,10 @@ def _firm(problem: Quadratic, unit: Units, lams: Float[Array, "L"]) -> Bool[Arra
     return lams * jnp.min(jnp.where(unit.silent, jnp.inf, problem.b)) > _FIRM
 
 
-def _rounding(problem: Quadratic) -> Array:
-    return 64 * jnp.finfo(problem.q.dtype).eps * jnp.linalg.norm(problem.q)
+def _finest(problem: Quadratic, lams: Float[Array, "L"]) -> Float[Array, "L"]:
+    """The residual of answers at each λ: what the penalty's curvature makes eight digits of the coefficients of, or rounding."""
+    digits = jnp.clip(_ANSWER * lams * jnp.min(problem.b), 64 * jnp.finfo(problem.q.dtype).eps, _GRADIENT)
+    return digits * jnp.linalg.norm(problem.q)
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))
