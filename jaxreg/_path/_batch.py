@@ -249,8 +249,8 @@ def solve(
         # Where ways in float32 gain too little the matrix is too near to singular for it.
         precise = (count >= _EASY) | jnp.any(going(best, stalled) & (stalled > 0))
         near, near_G = U, UG
-        if not smooth:  # at λ = 0 alone the first solution is the one nearest to the start
-            near = burst(U, UG - q + bend * U, jnp.where((count > 0) | jnp.any(soft > 0), _BURST << longer, 0), precise)
+        if not smooth:
+            near = burst(U, UG - q + bend * U, jnp.where(knows_sets & (count == 0), 0, _BURST << longer), precise)
             near_G = times(near, G)
         far, far_G = search(near, near_G, newton(near, near_G, off(near, near_G), precise))
         at_near, at_far = off(near, near_G), off(far, far_G)
@@ -271,6 +271,7 @@ def solve(
         return jnp.any(going(best, stalled)) & (count < _ROUNDS)
 
     none = jnp.zeros((), int)
+    knows_sets = jnp.any(start != 0) & (lams.size <= _ROWS)  # few rows start where a looser solution was
     start_G = times(start, G)
     begin = (start, start_G, off(start, start_G), jnp.zeros(lams.size, int), none, none)
     return jax.lax.while_loop(unfinished, body, begin)[0]
