@@ -30,7 +30,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ._batch import Quadratic
 from ._columns import SparseRows, in_float32
 from ._follow import part_of
-from ._together import CHUNK, LARGEST, beyond, onward, worst
+from ._together import CHUNK, LARGEST, beyond, guard, onward, worst
 from ._working_set import Columns
 
 _MOST = 2048  # rows: a factor of more costs more than it saves
@@ -40,7 +40,6 @@ _BLOCK = 32  # columns that K takes in or gives up at once
 _STEPS = 100
 _STALLED = 3  # steps that neither lower φ by more than rounding nor halve its gradient end it
 _SHORTEST = 1e-6  # of a step to the minimum of the quadratic
-_GUARD = 16  # roundings of the target by which a product in float32 may be off
 _STRAIGHT = 1e5  # a over b, with columns of norm one: how much u feels a rounding of c
 
 
@@ -203,8 +202,8 @@ def _excess(
 ) -> tuple[Float[Array, "p"], Float[Array, "p"]]:
     pull = (coarse @ residuals.astype(coarse.dtype).T).T.astype(lams.dtype)  # in this order a pass over the columns takes half the time
     size, bounds = jnp.linalg.norm(columns.target), (problem.a, problem.low, problem.up)
-    guard = 0.0 if coarse.dtype == lams.dtype else _GUARD * jnp.finfo(coarse.dtype).eps * size
-    return beyond(*bounds, pull, lams, size) + guard, beyond(*bounds, onward(pull, lams, following), _MARGIN * following, size)
+    excess = beyond(*bounds, pull, lams, size) + guard(coarse.dtype, size)
+    return excess, beyond(*bounds, onward(pull, lams, following), _MARGIN * following, size)
 
 
 def _factor(members: Members, curvature: Curvature | None, moving: Bool[Array, "b"], lam: Array) -> tuple[Array, Curvature | None]:

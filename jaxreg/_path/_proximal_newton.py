@@ -123,7 +123,9 @@ def _slopes(loss: Loss, columns: Columns, eta: Float[Array, "k n"]) -> Float[Arr
 def _excess(loss: Loss, everything: Columns, columns: Columns, found: Array, lams: Array) -> Float[Array, "size"]:
     s = _slopes(loss, columns, combined(columns.rows, found) + columns.offset)
     size = jnp.max(jnp.linalg.norm(s, axis=1)) * s.shape[1] ** 0.5  # the rows have this norm
-    return _together.beyond(everything.a, everything.low, everything.up, -products(everything.rows, s), lams, size)
+    pull = -products(everything.coarse, s.astype(everything.coarse.dtype)).astype(s.dtype)
+    excess = _together.beyond(everything.a, everything.low, everything.up, pull, lams, size)
+    return excess + _together.guard(everything.coarse.dtype, size)
 
 
 @functools.partial(jax.jit, static_argnames=("loss", "smooth"))

@@ -16,6 +16,7 @@ CHUNK = 8  # λ solved as one program
 BLOCK = 128  # features that may join at once, or as many as the set has
 LOOSE = 1e-3  # of the residual at zero: enough to see who is missing from a set
 _SHORTEST = 1e-8  # of a step
+_ROUNDINGS = 16  # of a sum whose terms are rounded, of which the square root of their number is seen
 _SMALLEST, LARGEST = 128, 8192  # sizes of a set, doubled as it fills: each is compiled anew
 
 
@@ -172,3 +173,8 @@ def beyond(
     eps = jnp.finfo(pull.dtype).eps
     rise, fall = jnp.where(up > 0, pull, -jnp.inf), jnp.where(low < 0, -pull, -jnp.inf)
     return jnp.max(jnp.maximum(rise, fall) - a * lams[:, None] * (1 + 64 * eps), axis=0) - 4 * eps * scale
+
+
+def guard(coarse: Any, size: Array) -> Array | float:
+    """By how much products in the precision ``coarse`` may fall short of what they are in that of ``size``, the norms' product."""
+    return 0.0 if coarse == size.dtype else _ROUNDINGS * jnp.finfo(coarse).eps * size
