@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from .._penalties import Penalty
@@ -86,19 +87,31 @@ def scales(setup: Setup, X: Matrix, v: Array, free: Array) -> tuple[Array, Array
 
     A feature without a penalty may be scaled as one likes: it always is, so that no tolerance depends on its unit.
     """
-    total = jnp.sum(v)
-    mean = means(X, v)
+    mean, spread, size = spreads(X, v)
     center = mean if setup.intercept else jnp.zeros_like(mean)
-    spread = jnp.sqrt(squares(X, v, mean) / total)
     # A constant column has a spread of rounding size; dividing by that would make noise a feature.
-    constant = spread <= 16 * jnp.finfo(X.dtype).eps * jnp.sqrt(squares(X, v, 0.0) / total)
+    constant = spread <= 16 * jnp.finfo(X.dtype).eps * size
     return center, jnp.where(constant | ~(free | setup.standardize), 1.0, spread)
+
+
+def spreads(X: Matrix, v: Array) -> tuple[Float[Array, "p"], Float[Array, "p"], Float[Array, "p"]]:
+    """Weighted means of the columns, their standard deviations and root mean squares."""
+    total, mean = jnp.sum(v), means(X, v)
+    variance = squares(X, v, mean) / total
+    return mean, jnp.sqrt(variance), jnp.sqrt(variance + mean**2)
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))
 def scale_of(setup: Setup, design: Design, v: Float[Array, "n"]) -> Float[Array, "p"]:
     """The scale of a lane that is not prepared otherwise."""
     return scales(setup, design.X, v, design.free)[1]
+
+
+def scales_of(setup: Setup, design: Design, weights: np.ndarray) -> np.ndarray:
+    """``scale_of`` each lane (row of weights)."""
+    if not setup.standardize and not np.asarray(design.free).any():
+        return np.ones((len(weights), design.X.shape[1]), design.X.dtype)
+    return np.stack([np.asarray(scale_of(setup, design, jnp.asarray(v, design.X.dtype))) for v in weights])
 
 
 def predictor(setup: Setup, Z: Matrix, coef: Array, intercept: Array, offset: Array) -> Array:

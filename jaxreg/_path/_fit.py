@@ -16,7 +16,7 @@ from ._batch import FEW
 from ._certificate import Certificate, Null, free_columns, null_model, why_no_gap
 from ._certified import certificates, reached, shortfall
 from ._columns import Sparse, refusal
-from ._engine import prepare, scale_of
+from ._engine import prepare, scales_of
 from ._follow import CHUNK, Followed, follow, part_of, row_space
 from ._grid import default_grid, default_ratios
 from ._inputs import Problem
@@ -113,9 +113,7 @@ def null_of(problem: Problem, v: np.ndarray, A: Any) -> Null:
     """The null model of one set of sample weights; A are its free columns."""
     setup, design = problem.setup, problem.design
     weights = np.asarray(v, design.X.dtype)
-    scaled = setup.standardize or bool(np.any(problem.free))
-    scale = scale_of(setup, design, weights) if scaled else np.ones(design.X.shape[1], design.X.dtype)
-    return null_model(setup, design, weights, scale, A, problem.penalty)
+    return null_model(setup, design, weights, scales_of(setup, design, weights[None])[0], A, problem.penalty)
 
 
 class Answers(NamedTuple):
@@ -270,7 +268,7 @@ def _solve(
             return Followed(*again[:2], None)
 
         return Answers(*found, "batch", closer=closer)
-    scales = np.stack([np.asarray(scale_of(setup, design, jnp.asarray(v))) for v in weights])
+    scales = scales_of(setup, design, weights)
     found = _newton(problem, weights, null, lams, tol, interest)
     reason = None if squares is None else "one factorisation would leave too few digits at the smallest λ: by Newton's method"
     return Answers(found.coef, found.intercept, scales, "newton", scaled=found.scaled, fallback=reason)

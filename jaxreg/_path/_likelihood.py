@@ -15,9 +15,9 @@ from .._penalties import Penalty
 from ..losses import SquaredError
 from . import _conjugate, _together
 from ._certificate import Null
-from ._columns import Rows, Sparse, SparseRows, in_float32, squares
+from ._columns import Rows, Sparse, SparseRows, in_float32
 from ._elastic import Strengths, of_penalty, unscaled
-from ._engine import Design, Setup, scale_of, scales
+from ._engine import Design, Setup, scales_of, spreads
 from ._progress import Teller, uncut
 from ._proximal_newton import Columns, Likelihood
 from ._together import CHUNK, Aim
@@ -57,18 +57,21 @@ def fit(
     """
     dtype = design.X.dtype
     finest = np.asarray(max(1e-3 * tol, 8 * float(jnp.finfo(dtype).eps)), dtype)
-    frame = _scales(setup._replace(standardize=True), design.X, jnp.asarray(weights[0]), design.free)
-    rows = _rows(setup, design, *frame)
+    whole = weights.max(axis=0)  # of all lanes: what is constant there is so in each
+    frame, rows, constant = _standardised(setup, design, jnp.asarray(whole))
     coarse = in_float32(rows)
-    own = [scale_of(setup, design, jnp.asarray(v)) for v in weights]
+    own = scales_of(setup, design, weights)
     found: list[tuple[np.ndarray, np.ndarray]] = []
     for lane, v in enumerate(weights):
         if lane and told.stopped():
             break
         answers = []
-        silent = np.zeros(design.X.shape[1], bool) if isinstance(rows, SparseRows) else np.asarray(_silent(setup, rows, v))
+        if isinstance(rows, SparseRows):
+            silent = np.zeros(design.X.shape[1], bool)
+        else:
+            silent = np.asarray(_silent(setup, rows, v) if (whole[v == 0] > 0).any() else constant)
         for target, (one, of_one, strength, tilt) in enumerate(by_target(setup, design, penalty, null.slope)):
-            size = jnp.linalg.norm(tilt * own[0] / frame[1])
+            size = jnp.linalg.norm(tilt * jnp.asarray(own[0]) / frame[1])
             size = jnp.where(size > 0, size, 1)
             columns = _columns(one, of_one, strength, frame, own[lane], jnp.asarray(v))._replace(rows=rows, coarse=coarse)
             similar = (found[0] if lane else None) if before is None else (before[0][lane], before[1][lane])
@@ -108,7 +111,7 @@ def fit(
             break
         found.append(_side_by_side(setup, answers))
     coef, intercept = (np.stack(column) for column in zip(*uncut(found, len(lams)), strict=True))
-    return coef, intercept, np.stack([np.asarray(x) for x in own[: len(coef)]])
+    return coef, intercept, own[: len(coef)]
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))
@@ -118,9 +121,6 @@ def _silent(setup: Setup, rows: Float[Array, "size n"], v: Float[Array, "n"]) ->
     high, low = (jnp.max(jnp.where(v > 0, x, -jnp.inf), axis=1) for x in (own, -own))
     size = jnp.maximum(jnp.abs(high), jnp.abs(low))
     return high + low <= 64 * jnp.finfo(rows.dtype).eps * size if setup.intercept else size <= 0
-
-
-_scales = jax.jit(scales, static_argnames="setup")
 
 
 def by_target(setup: Setup, design: Design, penalty: Strengths, slope: Array) -> Iterator[tuple[Setup, Design, Strengths, Array]]:
@@ -151,19 +151,22 @@ def _apart(setup: Setup, coef: np.ndarray, intercept: np.ndarray) -> tuple[np.nd
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))
-def _rows(setup: Setup, design: Design, center: Array, scale: Array) -> Rows:
-    if isinstance(design.X, Sparse):
-        ones = jnp.ones(design.X.shape[0], scale.dtype)
-        constant = squares(design.X, ones, center) <= (64 * jnp.finfo(scale.dtype).eps) ** 2 * squares(design.X, ones, 0.0)
-        factor = jnp.where(constant & setup.intercept, 0.0, 1 / scale)
-        factor, shift = (jnp.append(x, x_last) for x, x_last in ((factor, 0.0), (-factor * center, 1.0)))
-        size = scale.size + setup.intercept
-        return SparseRows(design.X.columns, design.X.rows, factor[:size], shift[:size], ones)
-    rows = (design.X - center).T / scale[:, None]
+def _standardised(setup: Setup, design: Design, v: Float[Array, "n"]) -> tuple[tuple[Array, Array], Rows, Bool[Array, "p"]]:
+    """((means, deviations), the columns in those units as rows, which of them say nothing) under weights v."""
+    mean, spread, size = spreads(design.X, v)
+    center = mean if setup.intercept else jnp.zeros_like(mean)
     # Rounding is all that centring leaves of a constant column.
-    noise = 64 * jnp.finfo(rows.dtype).eps * jnp.max(jnp.abs(design.X), axis=0, initial=0.0) / scale
-    rows = jnp.where((jnp.max(jnp.abs(rows), axis=1, initial=0.0) <= noise)[:, None], 0.0, rows)
-    return jnp.concatenate([rows, jnp.ones((1, rows.shape[1]), rows.dtype)]) if setup.intercept else rows
+    flat = spread <= 64 * jnp.finfo(mean.dtype).eps * size
+    scale = jnp.where(flat, 1.0, spread)
+    constant = flat if setup.intercept else size <= 0
+    factor = jnp.where(constant, 0.0, 1 / scale)
+    if isinstance(design.X, Sparse):
+        factor, shift = (jnp.append(x, x_last)[: scale.size + setup.intercept] for x, x_last in ((factor, 0.0), (-factor * center, 1.0)))
+        rows = SparseRows(design.X.columns, design.X.rows, factor, shift, jnp.ones(design.X.shape[0], scale.dtype))
+    else:
+        rows = (design.X - center).T * factor[:, None]
+        rows = jnp.concatenate([rows, jnp.ones((1, rows.shape[1]), rows.dtype)]) if setup.intercept else rows
+    return (center, scale), rows, constant
 
 
 @functools.partial(jax.jit, static_argnames=("setup",))

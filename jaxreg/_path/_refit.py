@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int
 from .._penalties import Zero
 from ..losses import SquaredError
 from ._certificate import Null
-from ._engine import Design, Setup, predictor, scale_of, scales, smooth_part
+from ._engine import Design, Setup, predictor, scales, scales_of, smooth_part
 from ._follow import CHUNK, part_of
 from ._inputs import Problem
 from ._newton import Penalised, Smooth, minimise
@@ -97,7 +97,7 @@ def refit(problem: Problem, weights: np.ndarray, coef: np.ndarray, intercept: np
     same = same.reshape(shape)
     found_coef = np.moveaxis(new[same], 2, -1) if several else new[same][:, :, 0]
     found_intercept = new_level[same].reshape(intercept.shape)
-    scale = jnp.stack([scale_of(setup, design, jnp.asarray(v, dtype)) for v in weights])
+    scale = jnp.asarray(scales_of(setup, design, weights))
     kkt, value = (np.asarray(x) for x in _certify(setup, design, lanes[0], scale, null.size, support, found_coef, found_intercept))
     explained = (float(null.loss) - value) / float(null.unit)
     return Refits(found_coef, found_intercept, kkt, rank[same].sum(axis=2), settled[same].all(axis=2) & (kkt <= tol), explained)
