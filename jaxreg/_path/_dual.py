@@ -91,9 +91,15 @@ class Progress(NamedTuple):
     count: Array
 
 
-def serves(columns: Columns, problem: Quadratic, lams: np.ndarray) -> bool:
-    """Whether there are fewer rows than columns, and every column has a curvature of its own that rounding does not swamp."""
-    if isinstance(columns.rows, SparseRows) or columns.target.size > min(_MOST, problem.a.size) or not (lams > 0).all():
+def fits(n: int, penalty: Any) -> bool:
+    """Whether rows are few enough for it, and every feature has a curvature of its own."""
+    return n <= _MOST and bool((np.asarray(penalty.b) > 0).all())
+
+
+def serves(columns: Columns, problem: Quadratic, lams: np.ndarray, *, few_rows: bool = True) -> bool:
+    """Whether every column has a curvature of its own that rounding does not swamp, and there are fewer rows than columns, if asked."""
+    most = min(_MOST, problem.a.size) if few_rows else _MOST
+    if isinstance(columns.rows, SparseRows) or columns.target.size > most or not (lams > 0).all():
         return False
     a, b = np.asarray(problem.a), np.asarray(problem.b)
     return bool((b > 0).all()) and bool((a <= _STRAIGHT * b).all())

@@ -68,7 +68,7 @@ def fit(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(coefficients, intercepts, scales) of each lane (row of weights) at every λ (decreasing), as ``_lasso.fit`` takes them.
 
-    ``dual`` is for few features, of more than there are rows, which are solved by their Gram matrix otherwise; ``moments`` are what
+    ``dual`` is for few features, which are solved by their Gram matrix otherwise; ``moments`` are what
     ``_moments.of_lanes`` would find, if they are known.
     """
     n, p = design.X.shape
@@ -96,7 +96,7 @@ def fit(
         near = None if near is None else np.asarray(near)
         work: Any = FromGram(problem) if columns is None else FromColumns(columns, problem)
         bent = int((own > 0).sum())  # λ, decreasing, of which the dual knows
-        if columns is not None and bent and _dual.serves(columns, problem, own[:bent]):
+        if columns is not None and bent and _dual.serves(columns, problem, own[:bent], few_rows=not dual):
             units = _dual.follow(columns, problem, own[:bent], of_lane, near)
             if len(units) == bent < len(own) and np.isfinite(units[-1]).all():
                 later = functools.partial(_later, of_lane, bent)
@@ -112,7 +112,7 @@ def fit(
 def by_moments(design: Design, penalty: Strengths, *, dual: bool = False) -> bool:
     """Whether the Gram matrix of all columns is what it is solved by."""
     n, p = design.X.shape
-    wide = p > (n if dual else max(n, FEW)) and bool((np.asarray(penalty.b) > 0).all())  # then none is needed
+    wide = (dual or p > max(n, FEW)) and bool((np.asarray(penalty.b) > 0).all())  # then none is needed
     return _moments.enough(n, p) and not wide and not isinstance(design.X, Sparse)
 
 

@@ -11,8 +11,7 @@ import numpy as np
 
 from .._dtypes import is_number
 from ..losses import SquaredError
-from . import _at_once, _elastic, _lasso, _likelihood, _ridge, _targets, _together
-from ._batch import FEW
+from . import _at_once, _dual, _elastic, _lasso, _likelihood, _ridge, _targets, _together
 from ._certificate import Certificate, Null, free_columns, null_model, why_no_gap
 from ._certified import certificates, reached, shortfall
 from ._columns import Sparse, refusal
@@ -77,15 +76,17 @@ def fit_lanes(
         solved = _apart(problem, weights, slopes, squares, grid, ids, interest, tol, gap_defined=no_gap is None)
     null, lams, answers, certificate = solved
     coef, intercept, scales, method, ridge, knots, _, fallback, closer = answers
-    asked, lams, weights = len(lams), lams[: coef.shape[1]], weights[: len(coef)]
+    asked, lanes_asked = len(lams), len(weights)
+    lams, weights = lams[: coef.shape[1]], weights[: len(coef)]
     methods = [method] * len(weights)
+    cut = stop() and (len(weights) < lanes_asked or len(lams) < asked)  # what is left out is not gone on with, and said to be
 
     def newton(lanes: np.ndarray, at: np.ndarray, *_: Any) -> Followed:
         return _newton(problem, weights[lanes], null, lams[at], tol, Interest())
 
     for name, way in ((method, closer), ("newton", newton if method in ("homotopy", "batch") and not sparse else None)):
         missed = ~reached(certificate, coef, tol)
-        if way is None or not missed.any() or stop():
+        if way is None or not missed.any() or cut:
             continue
         lanes, at = np.flatnonzero(missed.any(axis=1)), np.flatnonzero(missed.any(axis=0))
         at = part_of(at, 0, -(-len(at) // CHUNK) * CHUNK)  # few numbers of λ: each is compiled anew
@@ -170,12 +171,11 @@ def _in_one_program(
 
 
 def _by_the_dual(problem: Problem, weights: np.ndarray, lams: np.ndarray) -> Callable[..., Followed] | None:
-    """Of an elastic net with more features than rows, and few of them; None of another."""
+    """Of an elastic net that was solved by the Gram matrix of its few features, which correlations spoil; None of another."""
     n, p = problem.design.X.shape
-    if not n < p <= FEW or isinstance(problem.design.X, Sparse):
-        return None
     penalty = _elastic.strengths(problem.setup, problem.design, problem.penalty)
-    assert penalty is not None
+    if penalty is None or not _elastic.at_once(n, p) or not _dual.fits(n, penalty) or isinstance(problem.design.X, Sparse):
+        return None
 
     def closer(lanes: np.ndarray, at: np.ndarray, *_: np.ndarray) -> Followed:
         told = Interest().teller(len(at))
