@@ -97,6 +97,38 @@ def test_a_ridge_within_is_solved_without_any_l1_on_some_features(used):
     assert (fit.coef[:, :2] != 0).all()
 
 
+def correlated(n, p):
+    rng = np.random.default_rng(1)
+    X = np.sqrt(0.999) * rng.normal(size=(n, 1)) + np.sqrt(0.001) * rng.normal(size=(n, p))
+    return X, X[:, : p // 5] @ rng.normal(size=p // 5) + rng.normal(size=n)
+
+
+@pytest.mark.parametrize("ratio", [0.5, pytest.param(0.99, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("unpenalised", [[0, 1], pytest.param([0, 1, 1], marks=pytest.mark.slow)], ids=["apart", "twice"])
+def test_features_without_a_penalty_are_projected_out(used, ratio, unpenalised):
+    """Also two that are the same column, and among columns that are hard to tell from each other."""
+    X, y = correlated(N, P)
+    X[:, : len(unpenalised)] = X[:, unpenalised]
+    factor = np.r_[np.zeros(len(unpenalised)), np.ones(P - len(unpenalised))]
+    fit = jaxreg.path(X, y, ElasticNet(l1_ratio=ratio), loss=HALF, lams=np.geomspace(3, 3e-4, 20), penalty_factor=factor)
+    assert used
+    assert (fit.method, fit.fallback) == ("batch", None)
+    assert fit.gap.max() < 1e-12
+    assert stationarity(X, y, fit, ratio, factor=factor) < 1e-10
+    assert (fit.coef[:, :2] != 0).all()
+
+
+@pytest.mark.parametrize("ratio", [0.5, pytest.param(0.99, marks=pytest.mark.slow)])
+def test_correlations_that_spoil_the_gram_matrix_are_left_to_the_dual(used, ratio):
+    """More rows than features: gradient steps and conjugate gradients on the Gram matrix end far from the answer here."""
+    X, y = correlated(300, 200)
+    fit = jaxreg.path(X, y, ElasticNet(l1_ratio=ratio), loss=HALF, lams=np.geomspace(3, 3e-5, 20))
+    assert used
+    assert (fit.method, fit.fallback) == ("batch", None)
+    assert fit.gap.max() < 1e-12
+    assert stationarity(X, y, fit, ratio) < 1e-10
+
+
 @pytest.mark.slow
 def test_equals_scikit_learn(used):
     X, y = made()

@@ -50,7 +50,7 @@ def test_an_interrupted_path_keeps_what_is_done(keyboard, penalty, loss, p):
 
 def test_an_interrupt_throws_nothing_away_that_is_done(keyboard):
     X, y = made(60, 7)
-    with pytest.warns(ConvergenceWarning, match="path: Ctrl-C came when all was at hand"):
+    with pytest.warns(ConvergenceWarning, match="path: Ctrl-C came when nothing could be left out"):
         fit = jaxreg.path(X, y, jaxreg.L1(), lams=30, progress=lambda *_: signal.raise_signal(signal.SIGINT) if _[0] == 8 else None)
     assert not fit.interrupted
     assert len(fit.lams) == 30
@@ -115,6 +115,27 @@ def test_an_interrupted_cross_validation_keeps_what_is_done(keyboard, penalty, l
     assert "interrupted" in repr(found)
 
 
+def test_answers_that_are_at_hand_are_gone_on_with(keyboard):
+    """The dual takes over where the one program of few features misses tol: a Ctrl-C that leaves nothing out changes nothing."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(16, 40)), rng.normal(size=16)
+    options = {"lams": [1, 1e-3, 1e-6], "progress": pressed_from(0)}
+    with pytest.warns(ConvergenceWarning, match="Ctrl-C came when nothing could be left out"):
+        fit = jaxreg.path(X, y, jaxreg.ElasticNet(), **options)
+    assert fit.converged.all()
+    assert not fit.interrupted
+
+
+@pytest.mark.slow
+def test_a_late_interrupt_of_resampling_is_answered(keyboard):
+    X, y = made(60, 7)
+    late = "Ctrl-C came when nothing could be left out"
+    for resampled in (jaxreg.bootstrap, jaxreg.stability_selection):
+        with pytest.warns(ConvergenceWarning, match=f"{resampled.__name__}: {late}"):
+            found = resampled(X, y, jaxreg.L1(), key=jax.random.key(0), resamples=4, lams=5, progress=pressed_from(1))
+        assert not found.interrupted
+
+
 def test_without_two_folds_there_is_nothing_to_choose_by(keyboard):
     X, y = made(60, 300)
     with pytest.raises(KeyboardInterrupt):
@@ -136,6 +157,8 @@ def test_an_interrupted_comparison_is_of_what_is_done(keyboard):
     with pytest.warns(ConvergenceWarning, match=r"compare: interrupted, with \d+ of 20 λ done"):
         loo = jaxreg.compare(X, y, jaxreg.L1(), criteria=("loo",), progress=pressed_from(0.4), loss=losses.Huber(), lams=20)
     assert len(found.path.lams) == len(found.curves["cv"]) == len(loo.curves["loo"]) < 20
+    assert found.interrupted
+    assert loo.interrupted
 
 
 @pytest.mark.parametrize("complementary", [True, False])
@@ -145,6 +168,8 @@ def test_an_interrupted_stability_selection_counts_the_subsamples_that_are_done(
     with pytest.warns(ConvergenceWarning, match=r"stability_selection: interrupted, with \d+ of 12 resamples and 10 λ done"):
         found = jaxreg.stability_selection(X, y, jaxreg.L1(), progress=pressed_from(0.5), **options)
     assert 2 <= found.resamples < 12
+    assert found.interrupted
+    assert "interrupted" in repr(found)
     assert not (complementary and found.resamples % 2)
     assert found.frequency.max() == 1
     counts = found.resamples * np.asarray(found.frequencies)
@@ -161,6 +186,8 @@ def test_an_interrupted_bootstrap_is_of_the_resamples_that_are_done(keyboard):
     with pytest.warns(ConvergenceWarning, match=r"bootstrap: interrupted, with \d+ of 12 resamples and 10 λ done"):
         found = jaxreg.bootstrap(X, y, jaxreg.L1(), progress=pressed_from(0.5), **options)
     assert 2 <= len(found.coefs) < 12
+    assert found.interrupted
+    assert "interrupted" in repr(found)
     np.testing.assert_allclose(found.coefs, whole.coefs[: len(found.coefs)], atol=1e-9)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from .._penalties import Penalty
 from ..losses import Loss
 from ._inputs import check_lams, check_problem, scope
-from ._interrupt import interruptible
+from ._interrupt import interruptible, warn_if_late
 from ._path import warn_if_not_converged
 from ._progress import Progress
 from ._resample import check_classes_drawn, check_resamples, fit_resamples, generator, warn_of_missing, warn_of_resamples
@@ -31,6 +31,7 @@ class Bootstrap:
       frequency: (L, p[, targets]) share of the resamples in which the coefficient is not zero.
       level: of the intervals.
       converged: share of the resamples' fits that reached the path's tolerance.
+      interrupted: whether Ctrl-C left resamples or λ out.
     """
 
     path: Path
@@ -41,9 +42,11 @@ class Bootstrap:
     frequency: Any
     level: float
     converged: float
+    interrupted: bool = False
 
     def __repr__(self) -> str:
-        return f"<bootstrap: {self.path.formula}; {len(self.coefs)} resamples × {len(self.lams)} λ, {self.level:.0%} intervals>"
+        cut = ", interrupted" if self.interrupted else ""
+        return f"<bootstrap: {self.path.formula}; {len(self.coefs)} resamples × {len(self.lams)} λ, {self.level:.0%} intervals{cut}>"
 
 
 def bootstrap(
@@ -122,9 +125,11 @@ def bootstrap(
             upper=out(up),
             frequency=out((coefs != 0).mean(axis=0)),
             level=float(level),
+            interrupted=len(coefs) < resamples or path.interrupted,
             converged=float(np.mean(np.concatenate([chunk.converged for _, chunk in found]))),
         )
     warn_if_not_converged(path, "bootstrap")
     warn_of_resamples(result.converged, path.tol, "bootstrap")
     warn_of_missing(path, len(coefs), resamples, "bootstrap")
+    warn_if_late(stop, result.interrupted, "bootstrap")
     return result

@@ -74,11 +74,16 @@ class Comparison:
     df: Any
     choices: dict[str, Choice]
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C left λ or folds out."""
+        return self.path.interrupted or (self.cv is not None and self.cv.interrupted)
+
     def __getitem__(self, criterion: str) -> Choice:
         return self.choices[criterion]
 
     def __repr__(self) -> str:
-        return f"<comparison: {self.path.formula}; {', '.join(self.choices)}>"
+        return f"<comparison: {self.path.formula}; {', '.join(self.choices)}{'; interrupted' if self.interrupted else ''}>"
 
     def __str__(self) -> str:
         rows = [repr(self), f"{'criterion':>9} {'λ':>12} {'nonzeros':>9} {'df':>8} {'value':>12}"]
@@ -142,13 +147,14 @@ def compare(
         :func:`jaxreg.path`.
 
     Returns:
-      A :class:`Comparison`; ``print`` it.
+      A :class:`Comparison`; ``print`` it. Ctrl-C ends the fits as it does those of :func:`jaxreg.cross_validate`; degrees of freedom and
+      leave-one-out of what they have are computed nevertheless, unless it is pressed twice.
 
     Raises:
       TypeError, ValueError: as :func:`jaxreg.cross_validate`; an unknown criterion, gamma outside [0, 1], dispersion not positive.
 
     Warns:
-      ConvergenceWarning: some λ, of all rows or of a fold, did not reach ``tol``.
+      ConvergenceWarning: some λ, of all rows or of a fold, did not reach ``tol``, or Ctrl-C was pressed.
       GridEdgeWarning: a criterion chooses the smallest λ, which is not 0.
 
     References:
@@ -199,8 +205,7 @@ def compare(
     else:
         warn_if_not_converged(full, "compare")
         warn_if_interrupted(full, fits.unfinished, "compare")
-    interrupted = full.interrupted or (cv is not None and cv.interrupted)
-    warn_if_late(stop, interrupted, "compare")
+    warn_if_late(stop, result.interrupted, "compare")
     edges = [c.criterion for c in choices.values() if c.edge and not full.interrupted]
     if edges:
         warnings.warn(

@@ -87,7 +87,8 @@ def cross_validate(
       averaged: repeats take away what the drawing of folds adds, not what so many rows leave open. Either standard error counts
       folds that share training rows as independent, and is too small (Bengio and Grandvalet); in the order of time it is a rough guide.
       Ctrl-C keeps the folds that are done (or, where all are followed side by side, the λ) if they are two at least, and whole repeats
-      if there is one; ``interrupted`` marks the result. Earlier, or pressed twice, it raises KeyboardInterrupt.
+      if there is one; ``interrupted`` marks the result. Earlier, pressed twice, or of several targets whose exact paths or elastic nets
+      are fitted one after the other, it raises KeyboardInterrupt.
 
     Raises:
       TypeError, ValueError: as :func:`jaxreg.path`; more folds than rows, no key, an unknown rule, a score that makes no

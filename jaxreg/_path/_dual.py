@@ -29,6 +29,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ._batch import Quadratic
 from ._columns import SparseRows, in_float32
+from ._engine import Design
 from ._follow import part_of
 from ._together import CHUNK, LARGEST, beyond, guard, onward, worst
 from ._working_set import Columns
@@ -82,7 +83,7 @@ class Point(NamedTuple):
     g: Float[Array, "n"]  # the gradient of φ
 
 
-class Progress(NamedTuple):
+class Search(NamedTuple):
     """Of Newton's method at one λ."""
 
     point: Point
@@ -91,9 +92,54 @@ class Progress(NamedTuple):
     count: Array
 
 
-def fits(n: int, penalty: Any) -> bool:
-    """Whether rows are few enough for it, and every feature has a curvature of its own."""
-    return n <= _MOST and bool((np.asarray(penalty.b) > 0).all())
+def curved(design: Design, penalty: Any) -> bool:
+    """Whether every feature has a curvature of its own, or no penalty and no bounds at all."""
+    return bool(((np.asarray(penalty.b) > 0) | np.asarray(design.free)).all())
+
+
+def fits(design: Design, penalty: Any) -> bool:
+    """Whether it may solve what the Gram matrix of few features has not."""
+    return design.X.shape[0] <= _MOST and curved(design, penalty)
+
+
+class Apart(NamedTuple):
+    """The problem of the penalised features, where the others are projected out of all columns and the target."""
+
+    columns: Columns
+    problem: Quadratic
+    whole: Callable[[np.ndarray], np.ndarray]  # from its answers (λ, p), where the others are 0, those of all features
+
+
+def apart(columns: Columns, problem: Quadratic, design: Design) -> Apart:
+    """Least squares of the others leave ``Zu − t`` its part that is orthogonal to them."""
+    others = np.flatnonzero(np.asarray(design.free) & ~np.asarray(columns.unit.silent))
+    if isinstance(columns.rows, SparseRows) or not others.size:
+        return Apart(columns, problem, lambda units: units)
+    mine = columns.rows[others]
+    rows, target = _projected(columns.rows, columns.target, mine)
+    kept = jnp.ones(problem.a.size, bool).at[others].set(False)
+    rest = problem._replace(a=jnp.where(kept, problem.a, 1), b=jnp.where(kept, problem.b, 1))
+
+    def whole(units: np.ndarray) -> np.ndarray:
+        units = units.copy()
+        units[:, others] = np.asarray(_least_squares(columns.rows, columns.target, mine, jnp.asarray(units)))
+        return units
+
+    return Apart(columns._replace(rows=jnp.where(kept[:, None], rows, 0), target=target), rest, whole)
+
+
+@jax.jit
+def _projected(rows: Float[Array, "p n"], target: Float[Array, "n"], others: Float[Array, "k n"]) -> tuple[Array, Array]:
+    _, sizes, Q = jnp.linalg.svd(others, full_matrices=False)
+    Q = jnp.where((sizes > len(target) * jnp.finfo(sizes.dtype).eps * jnp.max(sizes))[:, None], Q, 0)
+    for _ in range(2):  # once more for what rounding leaves
+        rows, target = rows - (rows @ Q.T) @ Q, target - (Q @ target) @ Q
+    return rows, target
+
+
+@jax.jit
+def _least_squares(rows: Float[Array, "p n"], target: Float[Array, "n"], others: Float[Array, "k n"], units: Float[Array, "L p"]) -> Array:
+    return (target - units @ rows) @ jnp.linalg.pinv(others)
 
 
 def serves(columns: Columns, problem: Quadratic, lams: np.ndarray, *, few_rows: bool = True) -> bool:
@@ -206,6 +252,7 @@ def _excess(
     lams: Float[Array, "k"],
     following: Float[Array, "k"],
 ) -> tuple[Float[Array, "p"], Float[Array, "p"]]:
+    """How far features are pulled away from zero, at these λ and as is foreseen at those that follow: at the worst of each."""
     pull = (coarse @ residuals.astype(coarse.dtype).T).T.astype(lams.dtype)  # in this order a pass over the columns takes half the time
     size, bounds = jnp.linalg.norm(columns.target), (problem.a, problem.low, problem.up)
     excess = beyond(*bounds, pull, lams, size) + guard(coarse.dtype, size)
@@ -297,9 +344,9 @@ def _solved(
         nearer = jnp.linalg.norm(starts[0].g) <= jnp.linalg.norm(starts[1].g)
         point = jax.tree.map(lambda *x: jnp.where(nearer, *x), *starts)
 
-        def step(progress: Progress, L: Array, now: Array) -> tuple[Progress, Array]:
+        def step(search: Search, L: Array, now: Array) -> tuple[Search, Array]:
             """By a factor of the coefficients ``now``; and whether it may be used once more."""
-            point, best, stalled, count = progress
+            point, best, stalled, count = search
             d = _newton(members, L, now, lam, point.g)
             turned, downhill, before = rows @ d, point.g @ d, value(point.r, point.c, lam)
 
@@ -313,22 +360,22 @@ def _solved(
             point = at(point.r + t * d, point.c + t * turned, lam)
             size = jnp.linalg.norm(point.g)
             better = (size < 0.5 * best) | (value(point.r, point.c, lam) < before - 64 * eps * jnp.abs(before))
-            then = Progress(point, jnp.minimum(size, best), jnp.where(better, 0, stalled + 1), count + 1)
+            then = Search(point, jnp.minimum(size, best), jnp.where(better, 0, stalled + 1), count + 1)
             return then, unfinished(then) & jnp.all(moving(point, lam) == now)
 
-        def unfinished(progress: Progress) -> Array:
-            return ~settled(progress.point, lam) & (progress.stalled < _STALLED) & (progress.count < _STEPS)
+        def unfinished(search: Search) -> Array:
+            return ~settled(search.point, lam) & (search.stalled < _STALLED) & (search.count < _STEPS)
 
-        def newton(state: tuple[Progress, Curvature | None]) -> tuple[Progress, Curvature | None]:
-            progress, curvature = state
-            now = moving(progress.point, lam)
+        def newton(state: tuple[Search, Curvature | None]) -> tuple[Search, Curvature | None]:
+            search, curvature = state
+            now = moving(search.point, lam)
             L, curvature = _factor(members, curvature, now, lam)
-            first = progress, jnp.ones((), bool)
-            progress, _ = jax.lax.while_loop(lambda state: state[1], lambda state: step(state[0], L, now), first)
-            return progress, curvature
+            first = search, jnp.ones((), bool)
+            search, _ = jax.lax.while_loop(lambda state: state[1], lambda state: step(state[0], L, now), first)
+            return search, curvature
 
         none = jnp.zeros((), int)
-        start = Progress(point, jnp.linalg.norm(point.g), none, none), curvature
+        start = Search(point, jnp.linalg.norm(point.g), none, none), curvature
         (point, *_), curvature = jax.lax.while_loop(lambda state: unfinished(state[0]), newton, start)
         return (trail.then(lam, point.r), curvature), (point.u, point.r, settled(point, lam))
 

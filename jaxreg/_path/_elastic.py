@@ -22,7 +22,7 @@ from ._progress import Teller, uncut
 from ._working_set import Columns
 
 _FIRM = 1e-8  # curvature that a penalty adds to columns of norm one, from which on a minimiser is told from others
-_ANSWER, _GRADIENT = 1e-8, 1e-11  # how far answers may be off, of the largest, and their gradients, of that at zero
+_ANSWER, _GRADIENT = 1e-8, 1e-11  # how far answers and their gradients may be off, of the gradient at zero
 _SOME = 1024  # features of which all λ are one program where the rows are more; without that, FEW
 
 
@@ -96,12 +96,12 @@ def fit(
         near = None if near is None else np.asarray(near)
         work: Any = FromGram(problem) if columns is None else FromColumns(columns, problem)
         bent = int((own > 0).sum())  # λ, decreasing, of which the dual knows
-        if columns is not None and bent and _dual.serves(columns, problem, own[:bent], few_rows=not dual):
-            units = _dual.follow(columns, problem, own[:bent], of_lane, near)
+        rest = None if columns is None else _dual.apart(columns, problem, design)
+        if rest is not None and bent and _dual.serves(rest.columns, rest.problem, own[:bent], few_rows=not dual):
+            units = rest.whole(_dual.follow(rest.columns, rest.problem, own[:bent], of_lane, near))
             if len(units) == bent < len(own) and np.isfinite(units[-1]).all():
                 later = functools.partial(_later, of_lane, bent)
-                rest = _together.follow(work, np.flatnonzero(units[-1]), own[bent:], later, origin=units[-1])
-                units = np.concatenate([units, rest])
+                units = np.concatenate([units, _together.follow(work, np.flatnonzero(units[-1]), own[bent:], later, origin=units[-1])])
         else:
             free = np.flatnonzero((np.asarray(penalty.a) == 0) & ~np.asarray(unit.silent))
             units = _together.follow(work, free, own, of_lane, near)
@@ -112,7 +112,7 @@ def fit(
 def by_moments(design: Design, penalty: Strengths, *, dual: bool = False) -> bool:
     """Whether the Gram matrix of all columns is what it is solved by."""
     n, p = design.X.shape
-    wide = (dual or p > max(n, FEW)) and bool((np.asarray(penalty.b) > 0).all())  # then none is needed
+    wide = (dual or p > max(n, FEW)) and _dual.curved(design, penalty)  # then none is needed
     return _moments.enough(n, p) and not wide and not isinstance(design.X, Sparse)
 
 

@@ -20,7 +20,7 @@ def never() -> bool:
 def warn_if_late(stop: Stop, interrupted: bool, what: str) -> None:
     """Say aloud that Ctrl-C changed nothing."""
     if stop() and not interrupted:
-        warnings.warn(f"{what}: Ctrl-C came when all was at hand already; the result is whole", ConvergenceWarning, stacklevel=3)
+        warnings.warn(f"{what}: Ctrl-C came when nothing could be left out any more; the result is whole", ConvergenceWarning, stacklevel=3)
 
 
 @contextlib.contextmanager

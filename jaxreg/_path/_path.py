@@ -73,8 +73,9 @@ def path(
       penalty_factor: (p,) multiplies the penalty feature by feature; 0 leaves a feature unpenalised. Never rescaled.
       lower, upper: bounds on the coefficients (original scale), lower <= 0 <= upper; numbers or (p,).
       tol: on the relative gap, or the residual where no gap is defined (the residual must be within √tol in any case); default 1e-10 in
-        float64, 1e-5 in float32. Squared error is solved to rounding whatever it is; elsewhere coefficients may be off by a few
-        hundredths of its square root, relative to the largest (4e-7 by default): pass a smaller one to compare them digit by digit.
+        float64, 1e-5 in float32. Squared error is solved to rounding whatever it is, or to eight digits of the coefficients at least;
+        elsewhere coefficients may be off by a few hundredths of its square root, relative to the largest (4e-7 by default): pass a
+        smaller one to compare them digit by digit.
       max_nonzeros: stop after the first chunk of λ in which more coefficients than this are nonzero (not for ridge).
       progress: called with (done, total) as chunks of λ finish.
 

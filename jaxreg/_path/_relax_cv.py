@@ -110,7 +110,8 @@ def cross_validate_relaxed(
       X, y, penalty, loss, intercept, standardize, sample_weight, offset, penalty_factor: as in :func:`jaxreg.relax`.
 
     Returns:
-      A :class:`RelaxedCrossValidation`. A λ with a fold whose refit has no finite answer has the error NaN but at γ = 1.
+      A :class:`RelaxedCrossValidation`. Ctrl-C ends the fits as it does those of :func:`jaxreg.cross_validate`; during the refits
+      it raises KeyboardInterrupt. A λ with a fold whose refit has no finite answer has the error NaN but at γ = 1.
 
     Raises:
       TypeError, ValueError: as :func:`jaxreg.cross_validate` and :func:`jaxreg.relax`; γ outside [0, 1].

@@ -12,7 +12,7 @@ import numpy as np
 from .._penalties import Penalty
 from ..losses import Loss
 from ._inputs import check_lams, check_problem, scope
-from ._interrupt import interruptible
+from ._interrupt import interruptible, warn_if_late
 from ._path import warn_if_not_converged
 from ._progress import Progress
 from ._resample import check_classes_drawn, check_resamples, fit_resamples, generator, warn_of_missing, warn_of_resamples
@@ -37,6 +37,7 @@ class StabilitySelection:
       false_selections_unimodal: the sharper bound for complementary pairs whose simultaneous selections are unimodal; else None.
       resamples, complementary: how many subsamples, and whether in pairs that share no row.
       converged: share of the subsamples' fits that reached the path's tolerance.
+      interrupted: whether Ctrl-C left subsamples or λ out.
     """
 
     path: Path
@@ -51,13 +52,13 @@ class StabilitySelection:
     resamples: int
     complementary: bool
     converged: float
+    interrupted: bool = False
 
     def __repr__(self) -> str:
         pairs = "in complementary pairs" if self.complementary else "drawn apart"
         stable = int(np.sum(self.stable))
-        return (
-            f"<stability selection: {self.path.formula}; {self.resamples} subsamples {pairs}, {stable} features in >= {self.threshold:.0%}>"
-        )
+        many = f"{self.resamples} subsamples {pairs}{', interrupted' if self.interrupted else ''}"
+        return f"<stability selection: {self.path.formula}; {many}, {stable} features in >= {self.threshold:.0%}>"
 
     def __str__(self) -> str:
         bound = "none is known for this fraction" if self.false_selections is None else f"<= {self.false_selections:.3g}"
@@ -183,11 +184,13 @@ def stability_selection(
             false_selections_unimodal=unimodal_bound(q / p, threshold, resamples // 2, q) if complementary else None,
             resamples=resamples,
             complementary=complementary,
+            interrupted=done < asked or path.interrupted,
             converged=reached / (resamples * len(path.lams)),
         )
     warn_if_not_converged(path, "stability_selection")
     warn_of_resamples(result.converged, path.tol, "stability_selection")
     warn_of_missing(path, done, asked, "stability_selection")
+    warn_if_late(stop, result.interrupted, "stability_selection")
     return result
 
 
