@@ -187,16 +187,19 @@ def test_float32_says_what_it_reached():
     np.testing.assert_allclose(fit.coef, exact.coef, atol=1e-4)
 
 
-def test_what_falls_short_is_finished_by_newton_and_says_so(monkeypatch):
+@pytest.mark.parametrize("dual", [True, False])
+def test_what_falls_short_is_finished_by_the_dual_or_else_by_newton_and_says_so(monkeypatch, dual):
     X, y = made(60, 8)
+    if not dual:
+        monkeypatch.setattr(_dual, "_MOST", 0)
     monkeypatch.setattr(_at_once, "fit", lambda *_, **__: None)
     monkeypatch.setattr(_elastic, "all_lams", lambda problem, lams, tol: jnp.zeros((lams.size, problem.q.size)))
     _elastic._all_at_once.clear_cache()
     fit = jaxreg.path(X, y, jaxreg.ElasticNet(), loss=HALF, lams=6)
     _elastic._all_at_once.clear_cache()
     assert fit.converged.all()
-    assert fit.method == "newton"
-    assert "missed tol at 5 λ" in fit.fallback
+    assert fit.method == ("batch" if dual else "newton")
+    assert fit.fallback is None if dual else "missed tol at 5 λ" in fit.fallback
 
 
 def programs():
