@@ -177,6 +177,17 @@ def test_folds_are_the_paths_of_their_rows():
         np.testing.assert_allclose(cv.fold_coef[k], alone.coef, atol=1e-11)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_residual_below_rounding_is_asked_for(x64, dtype):
+    """It would be sought for until nothing gains any more."""
+    one = jnp.ones(3, dtype)
+    problem = Quadratic(jnp.eye(3, dtype=dtype), one, one, one, -np.inf * one, np.inf * one)
+    asked = np.asarray(_elastic._finest(problem, jnp.asarray([1e3, 1.0, 1e-3, 0.0], dtype))) / np.sqrt(3)
+    rounding = 64 * np.finfo(dtype).eps
+    exact = np.maximum([1e-11, 1e-11, 1e-11, 0.0], rounding)
+    np.testing.assert_allclose(asked, exact, rtol=1e-6)
+
+
 @pytest.mark.slow
 def test_float32_says_what_it_reached():
     X, y = made(100, 12)

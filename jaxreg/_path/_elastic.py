@@ -189,7 +189,7 @@ def _firm(problem: Quadratic, unit: Units, lams: Float[Array, "L"]) -> Bool[Arra
 
 def _finest(problem: Quadratic, lams: Float[Array, "L"]) -> Float[Array, "L"]:
     """The residual of answers at each λ: what the penalty's curvature makes eight digits of the coefficients of, or rounding."""
-    digits = jnp.clip(_ANSWER * lams * jnp.min(problem.b), 64 * jnp.finfo(problem.q.dtype).eps, _GRADIENT)
+    digits = jnp.maximum(jnp.minimum(_ANSWER * lams * jnp.min(problem.b), _GRADIENT), 64 * jnp.finfo(problem.q.dtype).eps)
     return digits * jnp.linalg.norm(problem.q)
 
 
