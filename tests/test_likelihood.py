@@ -209,6 +209,17 @@ def test_what_was_not_near_enough_is_gone_on_with(monkeypatch, p, penalty):
     np.testing.assert_allclose(fit.coef, right.coef, atol=1e-6)
 
 
+def test_the_intercept_is_no_nonzero_coefficient():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 30))
+    y = (X[:, :5].sum(axis=1) + 1 + rng.normal(size=80) > 0).astype(float)
+    options = {"loss": losses.Logistic(), "lams": np.r_[8.0, 4.0, np.full(60, 2.0)]}  # as many at the end as in the first chunk
+    whole = jaxreg.path(X, y, jaxreg.L1(), **options)
+    most = int(whole.nonzeros.max())
+    assert len(jaxreg.path(X, y, jaxreg.L1(), max_nonzeros=most, **options).lams) == 62
+    assert len(jaxreg.path(X, y, jaxreg.L1(), max_nonzeros=most - 1, **options).lams) < 62
+
+
 @pytest.mark.slow
 def test_a_path_stops_at_max_nonzeros():
     X, y = made(losses.Logistic(), 60, 40)

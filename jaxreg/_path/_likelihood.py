@@ -97,7 +97,7 @@ def fit(
                 near = near if firm.all() else None
             many = few and before is None and _MANY * design.X.shape[0] <= _ROOM
             chunk = max(-(-len(lams) // -(-len(lams) // _MANY)), CHUNK) if many else CHUNK
-            of_target = told.part(lane, len(weights)).part(target, setup.columns)
+            of_target = told.part(lane, len(weights)).part(target, setup.columns)._replace(features=design.X.shape[1])
             if smooth and isinstance(rows, SparseRows):
                 units = _conjugate.follow(setup.loss, columns, lams, aim, of_target, near, origin)
             else:

@@ -31,6 +31,7 @@ class Teller(NamedTuple):
     total: int
     index: int = 0
     parts: int = 1
+    features: int | None = None  # how many coefficients count: an intercept may follow them
 
     def part(self, index: int, parts: int) -> Teller:
         """Of one of equal parts that are done one after the other: lanes, targets."""
@@ -44,7 +45,7 @@ class Teller(NamedTuple):
         if self.interest.progress:
             self.interest.progress((self.index * self.total + done) // self.parts, self.total)
         most = self.interest.max_nonzeros
-        return self.stopped() or (most is not None and bool((coef != 0).sum(axis=1).max(initial=0) > most))
+        return self.stopped() or (most is not None and bool((coef[:, : self.features] != 0).sum(axis=1).max(initial=0) > most))
 
 
 def check_interest(progress: Any, max_nonzeros: Any, stop: Stop) -> Interest:
