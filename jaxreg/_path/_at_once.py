@@ -120,7 +120,8 @@ def _fit(
     scale = scale_of(setup, design, weights[0]) if setup.standardize else jnp.ones(p, dtype)
     null = null_model(setup, design, weights[0], scale, A, penalty)
     lams = jnp.where(relative, grid * null.lambda_max, grid)
-    moments, thin = _moments.summed(design, weights, folds)
+    assert null.means is not None  # X is dense
+    moments, thin = _moments.summed(design, weights, folds, null.means, _moments.mean_target(design, weights[0]))
     lanes = np.arange(len(weights))
     paths, criteria, sound = None, None, ~jnp.any(thin)
     if isinstance(kind, Squares):

@@ -25,7 +25,7 @@ from .._dtypes import on_device
 from .._penalties import Penalty, UnknownOperation
 from ..losses import Loss, SquaredError
 from ..losses._base import gram_of
-from ._columns import Matrix, Sparse, dense_columns, pulls
+from ._columns import Matrix, Sparse, dense_columns, over_rows, pulls
 from ._engine import Design, Setup, all_predictors, bounded
 from ._known import ask
 from ._moments import SquaredSums, squared_sums
@@ -42,6 +42,7 @@ class Null(NamedTuple):
     size: Array  # its norm: the unit of stationarity residuals
     lambda_max: Array  # the smallest λ whose solution is all zero; ridge: the elastic net's at l1_ratio 1e-3
     smooth: Array  # whether that substitute was needed
+    means: Array | None  # weighted ones of the columns, which the pass over a dense X gives as well
 
 
 class Certificate(NamedTuple):
@@ -114,17 +115,16 @@ def null_model(
     eta = _without_penalised(loss, A, design.offset, y, v) if A.shape[1] else design.offset
     factor = scale if setup.outputs is None else scale[:, None]
     left = _free_step(loss, A, loss.grad(eta, y, v), eta, y, v)[1]
-    # In this order X is not turned about in memory.
-    slope = (left @ design.X if left.ndim == 1 else design.X.T @ left) / factor
     # What the rounding of these sums, and of η in them, can account for is zero: a constant column explains nothing.
     blur = _blurred(loss, eta, y, v)
     terms = jnp.abs(loss.grad(eta, y, v)) + blur
-    # For one target of a dense X a sum, not a product, which would write |X| to memory first.
-    if terms.ndim > 1 or isinstance(design.X, Sparse):
-        sums = abs(design.X).T @ terms
+    if isinstance(design.X, Sparse):
+        slope, sums, means = design.X.T @ left, abs(design.X).T @ terms, None
     else:
-        sums = jnp.sum(jnp.abs(design.X) * terms[:, None], axis=0)
-    noise = 8 * jnp.finfo(slope.dtype).eps * sums / factor
+        both = jnp.concatenate([left.reshape(len(v), -1), v[:, None]], axis=1)  # as one product they are one pass
+        found, sums = over_rows(design.X, (both, terms), lambda x, both, terms: (both.T @ x, (terms.T @ jnp.abs(x)).T))
+        slope, means = found[:-1].T.reshape(sums.shape), found[-1] / jnp.sum(v)
+    slope, noise = slope / factor, 8 * jnp.finfo(slope.dtype).eps * sums / factor
     slope = jnp.where(jnp.abs(slope) <= noise, 0, slope)
     value, size = loss(eta, y, v), jnp.sqrt(jnp.sum(slope**2))
     best = loss.least(eta, y, v)
@@ -133,7 +133,7 @@ def null_model(
     rounding = 64 * eps * jnp.abs(best) + jnp.sum(blur * (64 * eps) ** 2 * jnp.abs(eta))
     unit = jnp.where(value - best > rounding, value - best, 1)
     level = v @ (eta - design.offset) / jnp.sum(v)
-    return Null(value, best, unit, level, slope, jnp.where(size > 0, size, 1), *_largest(penalty, slope))
+    return Null(value, best, unit, level, slope, jnp.where(size > 0, size, 1), *_largest(penalty, slope), means)
 
 
 def _without_penalised(loss: Loss, A: Array, offset: Array, y: Array, v: Array) -> Array:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +20,7 @@ from jaxtyping import Array, Float, Int
 _WIDTH = 8  # of a piece; of 4 to 32 the fastest at 30 and at 75 numbers a line
 _TOGETHER = 8  # vectors multiplied at once: a cache line of float64
 _BLOCK = 128  # columns of a Gram matrix made at once
+_CACHED = 1 << 18  # numbers of a block of rows
 
 
 class Lines(NamedTuple):
@@ -138,6 +140,38 @@ def pulls(X: Matrix, slopes: Float[Array, "l n ..."]) -> Float[Array, "l p ..."]
     return jnp.einsum("ln...,np->lp...", slopes, X)
 
 
+def over_rows(
+    X: Float[Array, "n p"],
+    each: tuple[Array, ...],
+    one: Callable[..., Any],
+    span: tuple[Any, Any] | None = None,
+    size: int | None = None,
+) -> Any:
+    """The sum of ``one(block of X, the same rows of each)`` over blocks of rows: what is made of a block stays in the cache.
+
+    Args:
+      each: arrays with as many rows as X. The rows of a block that do not count are zero in them, but not in X.
+      span: (first row, the one after the last); the default is all.
+      size: rows of a block; the default is what the cache holds.
+    """
+    n, p = X.shape
+    size = min(n, max(16, _CACHED // max(p, 1)) if size is None else size)
+    if size == n and span is None:
+        return one(X, *each)
+    first, last = (np.asarray(0), np.asarray(n)) if span is None else span
+
+    def block(at: Array) -> Any:
+        here = jnp.minimum(at, n - size)  # the last block reaches back over rows that the one before it has
+        rows = here + jnp.arange(size)
+        counted = (rows >= at) & (rows < last)
+        cut = [jax.lax.dynamic_slice_in_dim(x, here, size) for x in (X, *each)]
+        return one(cut[0], *(jnp.where(counted.reshape(-1, *(1,) * (x.ndim - 1)), x, 0) for x in cut[1:]))
+
+    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(block, first))
+    add = lambda carry: (carry[0] + size, jax.tree.map(jnp.add, carry[1], block(carry[0])))  # noqa: E731
+    return jax.lax.while_loop(lambda carry: carry[0] < last, add, (jnp.asarray(first), nothing))[1]
+
+
 def means(X: Matrix, v: Float[Array, "n"]) -> Float[Array, "p"]:
     """Weighted means of the columns."""
     found = v @ X / jnp.sum(v)
@@ -149,8 +183,7 @@ def squares(X: Matrix, v: Float[Array, "n"], center: Any) -> Float[Array, "p"]:
     """``Σᵢ vᵢ(xᵢⱼ − centerⱼ)²``."""
     if isinstance(X, Sparse):
         return _about(X, v, jnp.broadcast_to(center, X.shape[1:]), 2)
-    # Sums, not products with v: those would write the squares of X to memory first.
-    return jnp.sum(v[:, None] * (X - center) ** 2, axis=0)
+    return over_rows(X, (v,), lambda x, v: v @ (x - center) ** 2)
 
 
 def _about(X: Sparse, v: Float[Array, "n"], center: Float[Array, "p"], power: int) -> Float[Array, "p"]:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from . import _columns
-from ._columns import Sparse
+from ._columns import Sparse, over_rows
 from ._engine import Design, Setup, curvature_scale
 
 _ROWS = 1024  # a block's centred copy stays in the cache; of X as a whole there is a copy only where folds are put in order
@@ -64,7 +64,11 @@ def units(
 @jax.jit
 def means(design: Design, v: Float[Array, "n"]) -> tuple[Float[Array, "p"], Array]:
     """Weighted means of the columns and of y − offset, () or (T,)."""
-    return _columns.means(design.X, v), v @ (design.y - design.offset) / jnp.sum(v)
+    return _columns.means(design.X, v), mean_target(design, v)
+
+
+def mean_target(design: Design, v: Float[Array, "n"]) -> Array:
+    return v @ (design.y - design.offset) / jnp.sum(v)
 
 
 @jax.jit
@@ -73,36 +77,23 @@ def second_moments(
 ) -> Float[Array, "k m m"]:
     """``Σ v·aaᵀ`` with a = (x − center, y − offset − level, 1), over each of the row ranges that end at ``ends``."""
     n, p = design.X.shape
-    size = min(_ROWS, n)
     response = (design.y - design.offset - level).reshape(n, -1)
     width = p + response.shape[1] + 1
     half = width // 2 if width >= _HALVED else 0  # what is below the diagonal is known from above it: a quarter of the product is saved
 
+    def products(x: Array, target: Array, weights: Array) -> tuple[Array, Array, Array]:
+        block, root, ones = x - center, jnp.sqrt(weights), jnp.ones((len(x), 1), x.dtype)
+        if block.dtype == jnp.float64:  # turned about in the cache first: that takes two thirds of the time
+            left = block[:, :half].T * root
+            right = jnp.concatenate([block[:, half:].T, target.T, ones.T]) * root
+            left, right = jax.lax.optimization_barrier((left, right))
+            return left @ left.T, left @ right.T, right @ right.T
+        left = block[:, :half] * root[:, None]
+        right = jnp.concatenate([block[:, half:], target, ones], axis=1) * root[:, None]
+        return left.T @ left, left.T @ right, right.T @ right
+
     def one(span: tuple[Array, Array]) -> Array:
-        first, last = span
-
-        def body(carry: tuple[Array, tuple[Array, ...]]) -> tuple[Array, tuple[Array, ...]]:
-            at, total = carry
-            here = jnp.minimum(at, n - size)  # the last block reaches back over rows that the one before it has
-            rows = here + jnp.arange(size)
-            weights = jnp.where((rows >= at) & (rows < last), jax.lax.dynamic_slice(v, (here,), (size,)), 0)
-            block = jax.lax.dynamic_slice(design.X, (here, 0), (size, p)) - center
-            target = jax.lax.dynamic_slice_in_dim(response, here, size)
-            root, ones = jnp.sqrt(weights), jnp.ones((size, 1), block.dtype)
-            if block.dtype == jnp.float64:  # turned about in the cache first: that takes two thirds of the time
-                left = block[:, :half].T * root
-                right = jnp.concatenate([block[:, half:].T, target.T, ones.T]) * root
-                left, right = jax.lax.optimization_barrier((left, right))
-                found = left @ left.T, left @ right.T, right @ right.T
-            else:
-                left = block[:, :half] * root[:, None]
-                right = jnp.concatenate([block[:, half:], target, ones], axis=1) * root[:, None]
-                found = left.T @ left, left.T @ right, right.T @ right
-            return at + size, jax.tree.map(jnp.add, total, found)
-
-        rest = width - half
-        nothing = jnp.zeros((half, half), v.dtype), jnp.zeros((half, rest), v.dtype), jnp.zeros((rest, rest), v.dtype)
-        corner, side, other = jax.lax.while_loop(lambda carry: carry[0] < last, body, (first, nothing))[1]
+        corner, side, other = over_rows(design.X, (response, v), products, span, _ROWS)
         return jnp.block([[corner, side], [side.T, other]])
 
     return jax.lax.map(one, (jnp.concatenate([jnp.zeros(1, ends.dtype), ends[:-1]]), ends))
@@ -122,7 +113,6 @@ def squared_sums(
     setup: Setup, design: Design, v: Float[Array, "n"], A: Float[Array, "n q"], coef: Float[Array, "k p"], intercept: Array
 ) -> tuple[SquaredSums, Float[Array, "q p"]]:
     """Those sums, and ``Aᵀ·diag(curvature)·X``: one pass over the rows, in blocks whose residuals at all answers stay in the cache."""
-    n = design.X.shape[0]
     response, curvature = design.y - design.offset, setup.loss.curvature(design.offset, design.y, v)
     zero = jnp.zeros(coef.shape[0], coef.dtype)
     level = intercept if setup.intercept else jnp.zeros((coef.shape[0], 1), coef.dtype)
@@ -132,24 +122,15 @@ def squared_sums(
         total = jnp.sum(s, axis=1) if setup.intercept else zero
         sums = SquaredSums(jnp.sum(s * residual, axis=1) / 2, s @ design.X, s @ A, total, s @ response)
         return sums, (curvature[:, None] * A).T @ design.X
-    X, size = design.X, min(_ROWS, n)
 
-    Sums = tuple[SquaredSums, Array]
-
-    def body(carry: tuple[Array, Sums]) -> tuple[Array, Sums]:
-        at, sums = carry
-        here = jnp.minimum(at, n - size)  # the last block reaches back over rows that the one before it has
-        block, target, free, bend = (jax.lax.dynamic_slice_in_dim(x, here, size) for x in (X, response, A, curvature))
-        bend = jnp.where(here + jnp.arange(size) >= at, bend, 0)
-        residual = coef @ block.T + level - target
+    def of_block(x: Array, target: Array, free: Array, bend: Array) -> tuple[SquaredSums, Array]:
+        residual = coef @ x.T + level - target
         s = bend * residual
         total = jnp.sum(s, axis=1) if setup.intercept else zero
-        found = SquaredSums(jnp.sum(s * residual, axis=1) / 2, s @ block, s @ free, total, s @ target)
-        return at + size, jax.tree.map(jnp.add, sums, (found, (bend[:, None] * free).T @ block))
+        found = SquaredSums(jnp.sum(s * residual, axis=1) / 2, s @ x, s @ free, total, s @ target)
+        return found, (bend[:, None] * free).T @ x
 
-    (k, p), q = coef.shape, A.shape[1]
-    start = SquaredSums(zero, jnp.zeros_like(coef), jnp.zeros((k, q), coef.dtype), zero, zero), jnp.zeros((q, p), coef.dtype)
-    return jax.lax.while_loop(lambda carry: carry[0] < n, body, (jnp.zeros((), int), start))[1]
+    return over_rows(design.X, (response, A, curvature), of_block, size=_ROWS)
 
 
 class Moments(NamedTuple):
@@ -186,7 +167,7 @@ def of_lanes(design: Design, weights: np.ndarray, ids: np.ndarray | None) -> Mom
     Folds cost one more pass over the rows for each repeat: their moments are subtracted from those of all. Where that leaves too
     few digits of a column, nearly all of whose spread lies in the one fold, the lane's own rows are summed.
     """
-    moments, thin = summed(design, weights, in_order(ids))
+    moments, thin = summed(design, weights, in_order(ids), *means(design, weights[0]))
     sums, everything = moments.sums, np.array([weights.shape[1]])
     for lane in np.flatnonzero(thin):
         sums = sums.at[lane].set(second_moments(design, weights[lane], moments.center, moments.level, everything)[0])
@@ -205,9 +186,13 @@ def in_order(ids: np.ndarray | None) -> list[tuple[np.ndarray, np.ndarray]]:
     return [] if ids is None else [(np.argsort(row, kind="stable"), np.cumsum(np.bincount(row))) for row in ids]
 
 
-def summed(design: Design, weights: Any, folds: list[tuple[Any, Any]]) -> tuple[Moments, Bool[Array, "lanes"]]:
-    """(moments, which of them a fold's subtraction left with too few digits); ``folds`` are those of ``in_order``, or none."""
-    center, level = means(design, weights[0])
+def summed(
+    design: Design, weights: Any, folds: list[tuple[Any, Any]], center: Float[Array, "p"], level: Array
+) -> tuple[Moments, Bool[Array, "lanes"]]:
+    """(moments, which of them a fold's subtraction left with too few digits); ``folds`` are those of ``in_order``, or none.
+
+    ``center`` and ``level`` are the ``means`` of lane 0.
+    """
     # Not the sum of the folds: the path of all rows is to the last digit what it is without folds.
     total = second_moments(design, weights[0], center, level, np.array([weights.shape[1]]))
     if not folds:

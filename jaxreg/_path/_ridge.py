@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 
 from .._penalties import L2, GraphLaplacian, Penalty, Tikhonov
 from . import _moments
+from ._columns import over_rows
 from ._engine import Design, Lane, Setup, curvature_scale, prepare, scales
 from ._moments import Moments, Units
 
@@ -209,23 +210,16 @@ def of_columns(setup: Setup, design: Design, moments: Moments, a: Array, lams: F
 @functools.partial(jax.jit, static_argnames=("setup",))
 def criteria(setup: Setup, design: Design, v: Float[Array, "n"], basis: Basis) -> Criteria:
     """One pass over the rows, in blocks, for all λ."""
-    n = design.X.shape[0]
-    size = min(_ROWS, n)
-    Y = (design.y - design.offset - basis.level).reshape(n, -1)
+    Y = (design.y - design.offset - basis.level).reshape(len(v), -1)
     total = jnp.sum(v)
 
-    def body(carry: tuple[Array, tuple[Array, Array]]) -> tuple[Array, tuple[Array, Array]]:
-        at, sums = carry
-        here = jnp.minimum(at, n - size)  # the last block reaches back over rows that the one before it has
-        X, target, own = (jax.lax.dynamic_slice_in_dim(x, here, size) for x in (design.X, Y, v))
-        own = jnp.where(here + jnp.arange(size) >= at, own, 0)
-        P = (X - basis.center) @ basis.vectors
+    def one(x: Array, target: Array, own: Array) -> tuple[Array, Array]:
+        P = (x - basis.center) @ basis.vectors
         residual = target[:, None] - jnp.tensordot(P, basis.weights, 1)
         hat = own[:, None] * (P**2 @ basis.hat + (1 / total if setup.intercept else 0))
-        return at + size, jax.tree.map(jnp.add, sums, _left_out(own, hat, residual**2))
+        return _left_out(own, hat, residual**2)
 
-    zero = jnp.zeros((basis.df.size, Y.shape[1]), v.dtype)
-    _, sums = jax.lax.while_loop(lambda carry: carry[0] < n, body, (jnp.zeros((), int), (zero, zero)))
+    sums = over_rows(design.X, (Y, v), one, size=_ROWS)
     return _judged(sums, v, basis.df)
 
 
