@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 _WAITING = 32  # rank-one terms before S is brought up to date: more make each row dearer, fewer the matrix products
-EVENTS = 256  # events a compiled call; the caller goes on while there are more
+EVENTS = 128  # events a compiled call; the caller goes on while there are more
 
 
 class Tableau(NamedTuple):
@@ -55,11 +55,10 @@ class Events(NamedTuple):
 
 
 class Buffer(NamedTuple):
-    """Sweeps that S has not seen: S is ``S·(neither row nor column stale) − Zᵀ diag(weights) Z``."""
+    """Sweeps that S has not seen: off its diagonal S is ``S − Zᵀ diag(weights) Z``."""
 
     Z: Float[Array, "m p"]
     weights: Float[Array, "m"]
-    stale: Bool[Array, "p"]
     count: Int[Array, ""]
 
 
@@ -108,7 +107,7 @@ def follow(tableau: Tableau, floor: Float[Array, ""], events: Events) -> tuple[T
     def fill_buffer(carry: tuple[Tableau, Events]) -> tuple[Tableau, Events]:
         tableau, events = carry
         S = tableau.S  # not in the loop's state: what a loop rewrites, XLA copies
-        buffer = Buffer(jnp.zeros((_WAITING, p), dtype), jnp.zeros(_WAITING, dtype), jnp.zeros(p, bool), none)
+        buffer = Buffer(jnp.zeros((_WAITING, p), dtype), jnp.zeros(_WAITING, dtype), none)
 
         def body(inner: tuple[Tableau, Events, Buffer]) -> tuple[Tableau, Events, Buffer]:
             return _event(S, *inner)
@@ -117,8 +116,8 @@ def follow(tableau: Tableau, floor: Float[Array, ""], events: Events) -> tuple[T
             return unfinished(inner[:2]) & (inner[2].count < _WAITING)
 
         tableau, events, buffer = jax.lax.while_loop(more, body, (tableau._replace(S=jnp.zeros(())), events, buffer))
-        fresh = ~(buffer.stale[:, None] | buffer.stale)
-        return tableau._replace(S=jnp.where(fresh, S, 0.0) - buffer.Z.T @ (buffer.weights[:, None] * buffer.Z)), events
+        swept = S - buffer.Z.T @ (buffer.weights[:, None] * buffer.Z)
+        return tableau._replace(S=jnp.where(jnp.eye(p, dtype=bool), tableau.diagonal, swept)), events
 
     return jax.lax.while_loop(unfinished, fill_buffer, (tableau, events))
 
@@ -137,26 +136,21 @@ def _event(S: Array, tableau: Tableau, events: Events, buffer: Buffer) -> tuple[
         jax.lax.dynamic_update_slice(events.coef, coefficients(tableau, here).at[k].set(0.0)[None], (at, 0)),
         at + 1,
     )
-    Z, weights, stale, count = buffer
-    loads = jax.lax.dynamic_slice(Z, (0, k), (_WAITING, 1))
-    column = jnp.where(stale | stale[k], 0.0, S[k]) - (weights * loads[:, 0]) @ Z
-    d = column[k]
+    Z, weights, count = buffer
+    loads = jax.lax.dynamic_slice(Z, (0, k), (len(Z), 1))[:, 0]
+    d = diagonal[k]
+    column = (S[k] - (weights * loads) @ Z).at[k].set(0.0)
     turn = jnp.where(entering, 1.0, -1.0).astype(b.dtype)
     # c = b − λv is ±λr where k enters; where it leaves its sign goes.
     s = jnp.where(entering, jnp.where(radius[k] > 0, jnp.sign(b[k] - here * v[k]), 0.0), sign[k])
     t_b, t_v = b[k] / d, (v[k] + jnp.where(entering, s * radius[k], 0.0)) / d
-    z = column.at[k].set(0.0)
-    buffer = Buffer(
-        # S's row k is stale from here on, and so are the terms' shares in it; −turn puts the swept row in their place.
-        jax.lax.dynamic_update_slice(jax.lax.dynamic_update_slice(Z, jnp.zeros_like(loads), (0, k)), z.at[k].set(-turn)[None], (count, 0)),
-        weights.at[count].set(1 / d),
-        stale.at[k].set(True),
-        count + 1,
-    )
+    # z = d − turn at k makes of row k what the sweep does, ±column/d: c − (d − turn)·c/d.
+    z = column.at[k].set(d - turn)
+    buffer = Buffer(jax.lax.dynamic_update_slice(Z, z[None], (count, 0)), weights.at[count].set(1 / d), count + 1)
     moved = tableau._replace(
-        diagonal=(diagonal - z * z / d).at[k].set(-1 / d),
-        b=(b - z * t_b).at[k].set(turn * t_b),
-        v=(v - z * t_v).at[k].set(jnp.where(entering, t_v, -s * radius[k] - t_v)),
+        diagonal=(diagonal - column * column / d).at[k].set(-1 / d),
+        b=(b - column * t_b).at[k].set(turn * t_b),
+        v=(v - column * t_v).at[k].set(jnp.where(entering, t_v, -s * radius[k] - t_v)),
         sign=sign.at[k].set(jnp.where(entering, s, 0.0)),
         active=active.at[k].set(entering),
     )
