@@ -10,14 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ._columns import in_float32
 from ._follow import part_of
 
 CHUNK = 8  # λ solved as one program
 BLOCK = 128  # features that may join at once, or as many as the set has
 LOOSE = 1e-3  # of the residual at zero: enough to see who is missing from a set
 _SHORTEST = 1e-8  # of a step
+_UNSURE = 0.02  # of the smallest bound: what rounding of a check may leave open
 _ROUNDINGS = 16  # of a sum whose terms are rounded, of which the square root of their number is seen
-_SMALLEST, LARGEST = 128, 8192  # sizes of a set, doubled as it fills: each is compiled anew
+_SMALLEST, LARGEST = 128, 8192  # sizes of a set
 
 
 @runtime_checkable
@@ -67,7 +69,7 @@ def follow(
         nonlocal members
         order.extend(features.tolist())
         inside[features] = True
-        room = min(work.size, max(_SMALLEST, 1 << (len(order) - 1).bit_length())) if order else min(work.size, _SMALLEST)
+        room = min(work.size, room_for(len(order), _SMALLEST))
         members = work.restrict(np.append(order, np.full(room - len(order), -1)).astype(int), members)
 
     def padded(rows: np.ndarray) -> Array:
@@ -101,6 +103,12 @@ def follow(
         if told(done, coef[begin:done]):
             return coef[:done]
     return coef
+
+
+def room_for(members: int, smallest: int) -> int:
+    """Few sizes, each of which is compiled anew: powers of two, and above 1024 what lies halfway between them."""
+    room = max(smallest, 1 << max(members - 1, 0).bit_length())
+    return 3 * room // 4 if room > 1024 and members <= 3 * room // 4 else room
 
 
 def worst(excess: np.ndarray, members: int) -> np.ndarray:
@@ -178,3 +186,10 @@ def beyond(
 def guard(coarse: Any, size: Array) -> Array | float:
     """By how much products in the precision ``coarse`` may fall short of what they are in that of ``size``, the norms' product."""
     return 0.0 if coarse == size.dtype else _ROUNDINGS * jnp.finfo(coarse).eps * size
+
+
+def for_checks(rows: Any, target: Float[Array, "n"], a: Any, lams: np.ndarray) -> Any:
+    """Rows of norm one in float32, unless the ``guard`` that this asks for lets in features that are well within their bounds."""
+    a = np.asarray(a)
+    least = np.min(a, where=a > 0, initial=np.inf) * lams.min()
+    return in_float32(rows) if guard(jnp.float32, jnp.linalg.norm(target)) <= _UNSURE * least else rows

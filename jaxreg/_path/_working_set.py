@@ -23,11 +23,11 @@ from ._follow import part_of
 from ._homotopy import Tableau, foresee, start
 from ._knots import Segments, joined, trace
 from ._moments import Units, means, units
-from ._together import onward, worst
+from ._together import for_checks, guard, onward, room_for, worst
 
 _BLOCK = 32  # features that join with one product; at most _together.BLOCK do before the path is followed again
 _MARGIN = 0.97  # of its bound, from which on a feature is expected to enter
-_SMALLEST, _LARGEST = 512, 8192  # sizes of a set, doubled as it fills: each is compiled anew
+_SMALLEST, _LARGEST = 512, 8192  # sizes of a set
 _CHUNK = 10  # λ between two checks
 
 
@@ -59,7 +59,7 @@ def columns(setup: Setup, design: Design, v: Float[Array, "n"], strengths: Float
     return Columns(rows, root * (design.y - design.offset - unit.level), unit)
 
 
-@jax.jit
+@functools.partial(jax.jit, donate_argnames=("members",))
 def join(found: Columns, members: Members, new: Int[Array, "k"], count: Int[Array, ""], lam: Float[Array, ""]) -> Members:
     """Append features to a set of ``count``, at λ; −1 among them joins nothing."""
     real = new >= 0
@@ -93,17 +93,22 @@ def join(found: Columns, members: Members, new: Int[Array, "k"], count: Int[Arra
 
 @jax.jit
 def excess(
-    found: Columns, rows: Float[Array, "b n"], coef: Float[Array, "k b"], lams: Float[Array, "k"], following: Float[Array, "k"]
+    found: Columns,
+    coarse: Float[Array, "p n"],
+    rows: Float[Array, "b n"],
+    coef: Float[Array, "k b"],
+    lams: Float[Array, "k"],
+    following: Float[Array, "k"],
 ) -> tuple[Float[Array, "p"], Float[Array, "p"]]:
     """By how much each feature's correlation is above its bound at the worst of the λ; and what is expected of those that follow.
 
     Residuals are piecewise straight in λ: expected is what lies on the line through the last two, with a margin.
     """
-    residual = found.target - coef @ rows
-    correlation = (found.rows @ residual.T).T  # in this order a pass takes half the time
-    eps = jnp.finfo(coef.dtype).eps
-    # Columns have norm one: rounding leaves this much of a correlation undecided.
-    noise = 256 * eps * jnp.sqrt(jnp.sum(found.target**2))
+    residual = (found.target - coef @ rows).astype(coarse.dtype)
+    correlation = (coarse @ residual.T).T.astype(coef.dtype)  # in this order a pass takes half the time
+    eps, size = jnp.finfo(coef.dtype).eps, jnp.linalg.norm(found.target)
+    # Columns have norm one: rounding leaves this much of a correlation undecided, and what is coarse is on the safe side.
+    noise = 256 * eps * size - guard(coarse.dtype, size)
     radius = jnp.where(found.unit.radius > 0, found.unit.radius, 1.0)
 
     def above(correlation: Array, bound: Array) -> Array:
@@ -133,6 +138,7 @@ def follow_lane(
     inside = np.zeros(p, bool)
     members = _nothing(n, room, dtype, _SMALLEST)
     lam = np.asarray(np.inf, dtype)
+    coarse = for_checks(found.rows, found.target, found.unit.radius, lams)
 
     def admit(members: Members, features: np.ndarray) -> Members:
         """New features join at the last λ that is certain."""
@@ -152,7 +158,7 @@ def follow_lane(
     pieces: list[Segments] = []
     parts = [part_of(lams, at, _CHUNK) for at in range(0, len(lams) + _CHUNK, _CHUNK)]
     # Nothing is known before the first λ but the target, nor followed on from.
-    ahead, _ = excess(found, members.rows, np.zeros((_CHUNK, len(members.rows)), dtype), parts[0], parts[0])
+    ahead, _ = excess(found, coarse, members.rows, np.zeros((_CHUNK, len(members.rows)), dtype), parts[0], parts[0])
     done = 0
     for part, following in itertools.pairwise(parts):
         done = min(done + _CHUNK, len(lams))
@@ -161,7 +167,7 @@ def follow_lane(
             members = admit(members, new)
             tableau, piece = trace(members.tableau, part[-1])
             coef = piece.at(part, pieces[-1] if pieces else None)
-            now, ahead = excess(found, members.rows, coef, part, following)
+            now, ahead = excess(found, coarse, members.rows, coef, part, following)
             new = outside(now)
             full = len(order) + len(new) + _BLOCK > _LARGEST
             if not len(new) or full:
@@ -185,9 +191,9 @@ def _nothing(n: int, room: Array, dtype: Any, size: int) -> Members:
 
 
 def _with_room(members: Members, size: int) -> Members:
-    """The set with twice as many places if ``size`` is more than it has."""
-    more = members.rows.shape[0]
-    if size <= more:
+    """The set with more places if ``size`` is more than it has."""
+    more = room_for(size, _SMALLEST) - members.rows.shape[0]
+    if more <= 0:
         return members
     tableau = members.tableau
     padded = {name: jnp.pad(getattr(tableau, name), (0, more)) for name in ("diagonal", "b", "v", "sign", "active", "radius")}
