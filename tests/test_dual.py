@@ -8,7 +8,8 @@ from sklearn.linear_model import enet_path
 
 import jaxreg
 from jaxreg import ElasticNet
-from jaxreg._path import _dual, _together
+from jaxreg._path import _dual, _dual_factor, _together
+from jaxreg._path._batch import Quadratic
 
 HALF = jaxreg.losses.SquaredError("half_mean")
 N, P = 40, 300
@@ -257,10 +258,53 @@ def test_k_follows_the_active_set(x64):
     """Taken in and given up in blocks, K is the sum over what is wanted."""
     rng = np.random.default_rng(0)
     rows, b = rng.normal(size=(200, 7)), rng.uniform(0.5, 2, 200)
-    curvature = _dual.Curvature(jnp.zeros((7, 7)), jnp.zeros(200, bool))
+    curvature = _dual_factor.Curvature(jnp.zeros((7, 7)), jnp.zeros(200, bool))
     for share in (0.9, 0.1, 0.1, 1.0, 0.0):
         wanted = rng.random(200) < share
-        curvature = jax.jit(_dual._followed)(jnp.asarray(rows), jnp.asarray(b), curvature, jnp.asarray(wanted))
+        curvature = jax.jit(_dual_factor.followed)(jnp.asarray(rows), jnp.asarray(b), curvature, jnp.asarray(wanted))
         exact = (rows[wanted] / b[wanted, None]).T @ rows[wanted]
         np.testing.assert_allclose(curvature.K, exact, atol=1e-11)
         np.testing.assert_array_equal(curvature.inside, wanted)
+
+
+@pytest.mark.parametrize("changed", [0, 1, 9, 32])
+def test_a_factor_is_corrected_for_what_moves_now(x64, monkeypatch, changed):
+    """As far as it reaches, to the digits of a step with a factor of its own: coefficients that joined, and that left."""
+    monkeypatch.setattr(_dual_factor, "_LARGE", 1)
+    rng = np.random.default_rng(changed)
+    n, size, lam = 20, 90, 0.3
+    rows, b, g = rng.normal(size=(size, n)), rng.uniform(0.5, 2, size), rng.normal(size=n)
+    of = rng.random(size) < 0.5
+    now = of ^ (np.isin(np.arange(size), rng.choice(size, changed, replace=False)))
+    a = jnp.asarray(np.ones(size))
+    problem = Quadratic(jnp.zeros((n, n)), jnp.zeros(size), a, jnp.asarray(b), -jnp.inf * a, jnp.inf * a)
+    empty = _dual_factor.Curvature(jnp.zeros((n, n)), jnp.zeros(size, bool))
+    members = _dual_factor.Members(jnp.asarray(rows), problem, jnp.asarray(rows), empty)
+    assert changed <= _dual_factor.reach(members)
+    L, _ = _dual_factor.factor(members, empty, jnp.asarray(of), jnp.asarray(lam))
+    found = _dual_factor.descent(members, L, jnp.asarray(of), jnp.asarray(now), jnp.asarray(lam), jnp.asarray(g))
+    exact = -np.linalg.solve(np.eye(n) + (rows[now] / b[now, None]).T @ rows[now] / lam, g)
+    np.testing.assert_allclose(found, exact, atol=1e-12 * np.abs(g).max())
+
+
+@pytest.mark.parametrize("options", [{}, {"lower": 0.0}, {"weights": np.arange(N + 1) % 3.0}])
+def test_corrected_factors_lead_to_the_same_answers(used, monkeypatch, options):
+    monkeypatch.setattr(_dual_factor, "_LARGE", 1)
+    X, y = made(N + 1)
+    named = {NAMES.get(name, name): value for name, value in options.items()}
+    fit = jaxreg.path(X, y, ElasticNet(l1_ratio=0.5), loss=HALF, lams=60, **named)
+    assert used
+    assert stationarity(X, y, fit, 0.5, **options) < 1e-12
+    assert fit.gap.max() < 1e-13
+
+
+def test_the_dual_serves_where_an_unpenalised_column_says_nothing(used):
+    """It is projected out with the others, of which nothing is left; its own coefficient is zero."""
+    X, y = made()
+    X[:, 3], X[:, 7] = 2.0, X[:, 7] + 5
+    factors = np.where(np.isin(np.arange(P), [3, 7]), 0.0, 1.0)
+    fit = jaxreg.path(X, y, ElasticNet(), loss=HALF, lams=20, penalty_factor=factors)
+    assert used
+    assert fit.gap.max() < 1e-12
+    assert (fit.coef[:, 3] == 0).all()
+    assert stationarity(X, y, fit, 0.5, factor=factors) < 1e-11

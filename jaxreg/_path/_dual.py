@@ -18,60 +18,44 @@ Residuals, coefficients and what moves are float64 all the way, so that a factor
 
 from __future__ import annotations
 
-import functools
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from ._batch import Quadratic
-from ._columns import SparseRows, in_float32
+from ._columns import SparseRows
+from ._dual_factor import Curvature, Members, descent, factor, reach, restricted
 from ._engine import Design
 from ._follow import part_of
-from ._together import CHUNK, LARGEST, beyond, guard, onward, worst
+from ._together import CHUNK, LARGEST, beyond, for_checks, guard, onward, room_for, worst
 from ._working_set import Columns
 
 _MOST = 2048  # rows: a factor of more costs more than it saves
-_SMALLEST = 512  # features in a set, doubled as it fills: each is compiled anew
+_SMALLEST = 512  # features in a set
 _MARGIN = 0.95  # of its bound, from which on a feature is expected to be active
-_BLOCK = 32  # columns that K takes in or gives up at once
 _STEPS = 100
 _STALLED = 3  # steps that neither lower φ by more than rounding nor halve its gradient end it
 _SHORTEST = 1e-6  # of a step to the minimum of the quadratic
 _STRAIGHT = 1e5  # a over b, with columns of norm one: how much u feels a rounding of c
 
 
-class Curvature(NamedTuple):
-    """K and the coefficients that it is made of."""
-
-    K: Float[Array, "n n"]
-    inside: Bool[Array, "b"]
-
-
-class Members(NamedTuple):
-    """The problem on a working set; what fills it up is zero."""
-
-    rows: Float[Array, "b n"]
-    problem: Quadratic  # but for q; of G's and K's precision are the factors
-    coarse: Float[Array, "b n"]  # the rows in that
-    curvature: Curvature | None  # None where the set is no larger than the rows are many, and G is known
-
-
 class Trail(NamedTuple):
-    """The residuals of two λ, the later one last."""
+    """The residuals r of two λ, the later one last; within a working set also what its columns make of them, Zᵀr."""
 
     lams: Float[Array, "2"]
-    residuals: Float[Array, "2 n"]
+    rows: Float[Array, "2 m"]  # r, or r and Zᵀr side by side
 
     def onward(self, lam: Array) -> Array:
-        """The residual at λ on the line through the two."""
-        return onward(self.residuals, self.lams, lam[None])[0]
+        """The row at λ on the line through the two."""
+        return onward(self.rows, self.lams, lam[None])[0]
 
-    def then(self, lam: Array, residual: Array) -> Trail:
-        return Trail(jnp.stack([self.lams[1], lam]), jnp.stack([self.residuals[1], residual]))
+    def then(self, lam: Array, row: Array) -> Trail:
+        return Trail(jnp.stack([self.lams[1], lam]), jnp.stack([self.rows[1], row]))
 
 
 class Point(NamedTuple):
@@ -112,20 +96,20 @@ class Apart(NamedTuple):
 
 def apart(columns: Columns, problem: Quadratic, design: Design) -> Apart:
     """Least squares of the others leave ``Zu − t`` its part that is orthogonal to them."""
-    others = np.flatnonzero(np.asarray(design.free) & ~np.asarray(columns.unit.silent))
-    if isinstance(columns.rows, SparseRows) or not others.size:
+    free = np.asarray(design.free)
+    if not free.any():
         return Apart(columns, problem, lambda units: units)
+    others = np.flatnonzero(free & ~np.asarray(columns.unit.silent))
     mine = columns.rows[others]
     rows, target = _projected(columns.rows, columns.target, mine)
-    kept = jnp.ones(problem.a.size, bool).at[others].set(False)
-    rest = problem._replace(a=jnp.where(kept, problem.a, 1), b=jnp.where(kept, problem.b, 1))
+    rest = problem._replace(a=jnp.where(free, 1, problem.a), b=jnp.where(free, 1, problem.b))
 
     def whole(units: np.ndarray) -> np.ndarray:
         units = units.copy()
         units[:, others] = np.asarray(_least_squares(columns.rows, columns.target, mine, jnp.asarray(units)))
         return units
 
-    return Apart(columns._replace(rows=jnp.where(kept[:, None], rows, 0), target=target), rest, whole)
+    return Apart(columns._replace(rows=jnp.where(free[:, None], 0, rows), target=target), rest, whole)
 
 
 @jax.jit
@@ -142,13 +126,13 @@ def _least_squares(rows: Float[Array, "p n"], target: Float[Array, "n"], others:
     return (target - units @ rows) @ jnp.linalg.pinv(others)
 
 
-def serves(columns: Columns, problem: Quadratic, lams: np.ndarray, *, few_rows: bool = True) -> bool:
-    """Whether every column has a curvature of its own that rounding does not swamp, and there are fewer rows than columns, if asked."""
+def serves(columns: Columns, problem: Quadratic, design: Design, lams: np.ndarray, *, few_rows: bool = True) -> bool:
+    """Whether every penalised column has a curvature that rounding does not swamp, and there are fewer rows than columns, if asked."""
     most = min(_MOST, problem.a.size) if few_rows else _MOST
     if isinstance(columns.rows, SparseRows) or columns.target.size > most or not (lams > 0).all():
         return False
-    a, b = np.asarray(problem.a), np.asarray(problem.b)
-    return bool((b > 0).all()) and bool((a <= _STRAIGHT * b).all())
+    a, b, free = np.asarray(problem.a), np.asarray(problem.b), np.asarray(design.free)
+    return bool((free | (b > 0)).all()) and bool((free | (a <= _STRAIGHT * b)).all())
 
 
 def follow(
@@ -169,13 +153,13 @@ def follow(
             return False
         order.extend(features.tolist())
         inside[features] = True
-        members = restricted(members)
+        members = renewed(members)
         return True
 
-    def restricted(before: Members | None) -> Members:
-        room = min(p, max(_SMALLEST, 1 << max(len(order) - 1, 0).bit_length()))
+    def renewed(before: Members | None) -> Members:
+        room = min(p, room_for(len(order), _SMALLEST))
         places = np.append(order, np.full(room - len(order), -1)).astype(int)
-        return _restricted(columns, problem, places, None if before is None else before.curvature, precision)
+        return restricted(columns, problem, places, None if before is None else before.curvature, precision)
 
     def missing(excess: Array) -> np.ndarray:
         return worst(np.where(inside, -np.inf, np.asarray(excess)), len(order))
@@ -184,21 +168,21 @@ def follow(
     if not admit(np.flatnonzero(free if near is None else free | (near != 0).any(axis=0))):
         return coef
     parts = [part_of(lams, begin, CHUNK) for begin in range(0, len(lams) + CHUNK, CHUNK)]
-    coarse = in_float32(columns.rows)
+    coarse = for_checks(columns.rows, columns.target, problem.a, lams)
     ahead = _ahead(columns, coarse, problem, parts[0])
     for begin, part, following in zip(range(0, len(lams), CHUNK), parts, parts[1:], strict=False):
         trail, residuals, excess = ahead
         new = missing(excess)
-        while True:
+        for solved in itertools.count():
             if len(new) and not admit(new):
                 return coef
             found, residuals, curvature, settled, excess, ahead = _solved(
-                columns, coarse, problem, members, part, residuals, trail, following
+                columns, coarse, problem, members, part, residuals, solved > 0, trail, following
             )
             members = members._replace(curvature=curvature)
             if not settled and precision != lams.dtype:
                 precision = lams.dtype
-                members, new = restricted(None), new[:0]
+                members, new = renewed(None), new[:0]
                 continue
             new = missing(excess)
             if not len(new):
@@ -226,24 +210,6 @@ def _ahead(columns: Columns, coarse: Float[Array, "p n"], problem: Quadratic, la
     return Ahead(Trail(jnp.repeat(lams[:1], 2), residuals[:2]), residuals, _excess(columns, coarse, problem, residuals, lams, lams)[0])
 
 
-@functools.partial(jax.jit, static_argnames=("precision",))
-def _restricted(columns: Columns, problem: Quadratic, places: Int[Array, "b"], before: Curvature | None, precision: Any) -> Members:
-    """The problem on the features ``places``, −1 where there is none; K stays what it was ``before``."""
-    real = places >= 0
-
-    def at(x: Array, fill: float) -> Array:
-        return jnp.where(real, x[places], fill)
-
-    rows, n, b = jnp.where(real[:, None], columns.rows[places], 0), columns.target.size, places.size
-    coarse = rows.astype(precision)
-    G = coarse @ coarse.T if b <= n else problem.G
-    own = Quadratic(G, problem.q, at(problem.a, 1.0), at(problem.b, 1.0), at(problem.low, -jnp.inf), at(problem.up, jnp.inf))
-    if b <= n:
-        return Members(rows, own, coarse, None)
-    K, inside = Curvature(jnp.zeros((n, n), precision), jnp.zeros(0, bool)) if before is None else before
-    return Members(rows, own, coarse, Curvature(K, jnp.pad(inside, (0, b - inside.size))))
-
-
 def _excess(
     columns: Columns,
     coarse: Float[Array, "p n"],
@@ -259,45 +225,6 @@ def _excess(
     return excess, beyond(*bounds, onward(pull, lams, following), _MARGIN * following, size)
 
 
-def _factor(members: Members, curvature: Curvature | None, moving: Bool[Array, "b"], lam: Array) -> tuple[Array, Curvature | None]:
-    """Cholesky's of ``I + K/λ`` for K of the coefficients ``moving``: of the size of the set or of the rows, the smaller one."""
-    if curvature is None:
-        matrix = jnp.where(moving[:, None] & moving, members.problem.G, 0)
-        matrix += jnp.diag(jnp.where(moving, lam * members.problem.b, 1).astype(matrix.dtype))
-    else:
-        curvature = _followed(members.coarse, members.problem.b, curvature, moving)
-        K = curvature.K.T  # it is symmetric, and this way round LAPACK takes it as it is
-        matrix = jnp.where(jnp.eye(len(K), dtype=bool), K + lam.astype(K.dtype), K)
-    return jax.lax.linalg.cholesky(matrix, symmetrize_input=False), curvature
-
-
-def _newton(members: Members, L: Float[Array, "m m"], moving: Bool[Array, "b"], lam: Array, g: Float[Array, "n"]) -> Float[Array, "n"]:
-    """``−(I + K/λ)⁻¹g`` to the digits of the factor."""
-    size = jnp.linalg.norm(g)
-    unit = (g / jnp.where(size > 0, size, 1)).astype(L.dtype)
-    if members.curvature is None:
-        inner = jax.scipy.linalg.cho_solve((L.T, False), jnp.where(moving, members.coarse @ unit, 0))
-        return size * (inner @ members.coarse - unit)
-    return -size * lam * jax.scipy.linalg.cho_solve((L.T, False), unit)
-
-
-def _followed(rows: Float[Array, "b n"], b: Float[Array, "b"], curvature: Curvature, wanted: Bool[Array, "b"]) -> Curvature:
-    """K of the coefficients ``wanted``."""
-    block = min(_BLOCK, b.size)
-
-    def step(curvature: Curvature) -> Curvature:
-        K, inside = curvature
-        # No nonzero and no scatter, which XLA makes loops of on a CPU: the changes are counted, and the k-th looked up.
-        changed = inside != wanted
-        rank = jnp.cumsum(changed)
-        at = jnp.searchsorted(rank, jnp.arange(1, block + 1), method="compare_all")
-        Z = rows.at[at].get(mode="fill", fill_value=0)
-        change = jnp.where(wanted, 1 / b, -1 / b).astype(K.dtype).at[at].get(mode="fill", fill_value=0)
-        return Curvature(K + Z.T @ (change[:, None] * Z), jnp.where(changed & (rank <= block), wanted, inside))
-
-    return jax.lax.while_loop(lambda curvature: jnp.any(curvature.inside != wanted), step, curvature)
-
-
 @jax.jit
 def _solved(
     columns: Columns,
@@ -306,14 +233,16 @@ def _solved(
     members: Members,
     lams: Float[Array, "k"],
     given: Float[Array, "k n"],
+    again: Bool[Array, ""] | bool,
     trail: Trail,
     following: Float[Array, "k"],
 ) -> tuple[Float[Array, "k b"], Float[Array, "k n"], Curvature | None, Bool[Array, ""], Float[Array, "p"], Ahead]:
     """Of λ after λ, as near as rounding lets them: minimisers, residuals, K, whether all came that near, the excess, what follows.
 
-    Each λ starts at ``given`` or on the line through the two before it.
+    Each λ starts on the line through the two before it, or where it was solved ``again``, if that is nearer.
     """
     target, rows, (_, _, a, b, low, up) = columns.target, members.rows, members.problem
+    n = target.size
     eps = jnp.finfo(target.dtype).eps
 
     def minimiser(c: Array, lam: Array) -> Array:
@@ -340,14 +269,20 @@ def _solved(
     def one(carry: Carry, given: tuple[Array, Array]) -> tuple[Carry, tuple[Array, Array, Array]]:
         trail, curvature = carry
         lam, own = given
-        starts = [at(r, rows @ r, lam) for r in (own, trail.onward(lam))]  # two products with a vector take a third of one with both
-        nearer = jnp.linalg.norm(starts[0].g) <= jnp.linalg.norm(starts[1].g)
-        point = jax.tree.map(lambda *x: jnp.where(nearer, *x), *starts)
+        ahead = trail.onward(lam)
+        on_line = at(ahead[:n], ahead[n:], lam)
+
+        def nearer(own: Array) -> Point:
+            found = at(own, rows @ own, lam)
+            better = jnp.linalg.norm(found.g) <= jnp.linalg.norm(on_line.g)
+            return jax.tree.map(lambda *x: jnp.where(better, *x), found, on_line)
+
+        point = jax.lax.cond(again, nearer, lambda _: on_line, own)
 
         def step(search: Search, L: Array, now: Array) -> tuple[Search, Array]:
             """By a factor of the coefficients ``now``; and whether it may be used once more."""
             point, best, stalled, count = search
-            d = _newton(members, L, now, lam, point.g)
+            d = descent(members, L, now, moving(point, lam) if reach(members) else now, lam, point.g)
             turned, downhill, before = rows @ d, point.g @ d, value(point.r, point.c, lam)
 
             # What is decided is carried: worked out again for the loop's condition it could round to the other side, and never end.
@@ -361,7 +296,8 @@ def _solved(
             size = jnp.linalg.norm(point.g)
             better = (size < 0.5 * best) | (value(point.r, point.c, lam) < before - 64 * eps * jnp.abs(before))
             then = Search(point, jnp.minimum(size, best), jnp.where(better, 0, stalled + 1), count + 1)
-            return then, unfinished(then) & jnp.all(moving(point, lam) == now)
+            changes = jnp.sum(moving(point, lam) != now)
+            return then, unfinished(then) & ((changes == 0) | (better & (changes <= reach(members))))
 
         def unfinished(search: Search) -> Array:
             return ~settled(search.point, lam) & (search.stalled < _STALLED) & (search.count < _STEPS)
@@ -369,7 +305,7 @@ def _solved(
         def newton(state: tuple[Search, Curvature | None]) -> tuple[Search, Curvature | None]:
             search, curvature = state
             now = moving(search.point, lam)
-            L, curvature = _factor(members, curvature, now, lam)
+            L, curvature = factor(members, curvature, now, lam)
             first = search, jnp.ones((), bool)
             search, _ = jax.lax.while_loop(lambda state: state[1], lambda state: step(state[0], L, now), first)
             return search, curvature
@@ -377,9 +313,11 @@ def _solved(
         none = jnp.zeros((), int)
         start = Search(point, jnp.linalg.norm(point.g), none, none), curvature
         (point, *_), curvature = jax.lax.while_loop(lambda state: unfinished(state[0]), newton, start)
-        return (trail.then(lam, point.r), curvature), (point.u, point.r, settled(point, lam))
+        return (trail.then(lam, jnp.append(point.r, point.c)), curvature), (point.u, point.r, settled(point, lam))
 
-    (trail, curvature), (found, residuals, all_settled) = jax.lax.scan(one, (trail, members.curvature), (lams, given))
-    expected = onward(trail.residuals, trail.lams, following)
+    both = Trail(trail.lams, jnp.concatenate([trail.rows, trail.rows @ rows.T], axis=1))
+    (both, curvature), (found, residuals, all_settled) = jax.lax.scan(one, (both, members.curvature), (lams, given))
+    trail = Trail(both.lams, both.rows[:, :n])
+    expected = onward(trail.rows, trail.lams, following)
     excess, ahead = _excess(columns, coarse, problem, residuals, lams, following)
     return found, residuals, curvature, jnp.all(all_settled), excess, Ahead(trail, expected, ahead)

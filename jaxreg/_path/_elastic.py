@@ -96,8 +96,8 @@ def fit(
         near = None if near is None else np.asarray(near)
         work: Any = FromGram(problem) if columns is None else FromColumns(columns, problem)
         bent = int((own > 0).sum())  # λ, decreasing, of which the dual knows
-        rest = None if columns is None else _dual.apart(columns, problem, design)
-        if rest is not None and bent and _dual.serves(rest.columns, rest.problem, own[:bent], few_rows=not dual):
+        if columns is not None and bent and _dual.serves(columns, problem, design, own[:bent], few_rows=not dual):
+            rest = _dual.apart(columns, problem, design)
             units = rest.whole(_dual.follow(rest.columns, rest.problem, own[:bent], of_lane, near))
             if len(units) == bent < len(own) and np.isfinite(units[-1]).all():
                 later = functools.partial(_later, of_lane, bent)
