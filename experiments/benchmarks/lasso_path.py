@@ -23,6 +23,7 @@ if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
 
 import argparse  # noqa: E402
+import functools  # noqa: E402
 import importlib.util  # noqa: E402
 import inspect  # noqa: E402
 import shutil  # noqa: E402
@@ -119,38 +120,51 @@ def gram(problem: Problem) -> tuple[Callable[[], Any], Callable[[Any], Answer]]:
     return lambda: product(X).block_until_ready(), lambda _: (np.full((100, X.shape[1]), np.nan), np.full(100, np.nan))
 
 
-def scikit_learn(problem: Problem):
-    from sklearn.linear_model import lasso_path
+def scikit_learn(tol: float) -> Method:
+    def prepare(problem: Problem) -> tuple[Callable[[], Any], Callable[[Any], Answer]]:
+        from sklearn.linear_model import lasso_path
 
-    X, y = problem.centered
-    return lambda: lasso_path(X, y, alphas=problem.lams, tol=1e-8, max_iter=1_000_000)[1], lambda coef: uncentered(problem, coef.T)
+        X, y = problem.centered
+        return lambda: lasso_path(X, y, alphas=problem.lams, tol=tol, max_iter=1_000_000)[1], lambda coef: uncentered(problem, coef.T)
 
-
-def celer(problem: Problem):
-    from celer import celer_path
-
-    X, y = problem.centered
-    return lambda: celer_path(X, y, pb="lasso", alphas=problem.lams, tol=1e-8)[1], lambda coef: uncentered(problem, coef.T)
+    return prepare
 
 
-def skglm(problem: Problem):
-    from skglm import Lasso
+def celer(tol: float) -> Method:
+    def prepare(problem: Problem) -> tuple[Callable[[], Any], Callable[[Any], Answer]]:
+        from celer import celer_path
 
-    X, y = problem.centered
-    model = Lasso(fit_intercept=False, tol=1e-8)
-    return lambda: model.path(X, y, problem.lams)[1], lambda coef: uncentered(problem, coef.T)
+        X, y = problem.centered
+        return lambda: celer_path(X, y, pb="lasso", alphas=problem.lams, tol=tol)[1], lambda coef: uncentered(problem, coef.T)
+
+    return prepare
 
 
-def adelie(problem: Problem):
-    import adelie
+def skglm(tol: float) -> Method:
+    def prepare(problem: Problem) -> tuple[Callable[[], Any], Callable[[Any], Answer]]:
+        from skglm import Lasso
 
-    X = np.asfortranarray(problem.X)
+        X, y = problem.centered
+        model = Lasso(fit_intercept=False, tol=tol)
+        return lambda: model.path(X, y, problem.lams)[1], lambda coef: uncentered(problem, coef.T)
 
-    def fit() -> Any:
-        family = adelie.glm.gaussian(y=problem.y)
-        return adelie.grpnet(X=X, glm=family, lmda_path=problem.lams, early_exit=False, tol=1e-12, n_threads=THREADS, progress_bar=False)
+    return prepare
 
-    return fit, lambda state: (state.betas.toarray(), np.asarray(state.intercepts))
+
+def adelie(tol: float, ratio: float = 1.0) -> Method:
+    def prepare(problem: Problem) -> tuple[Callable[[], Any], Callable[[Any], Answer]]:
+        import adelie
+
+        X = np.asfortranarray(problem.X)
+
+        def fit() -> Any:
+            family = adelie.glm.gaussian(y=problem.y)
+            options: dict[str, Any] = {"early_exit": False, "tol": tol, "n_threads": THREADS, "progress_bar": False}
+            return adelie.grpnet(X=X, glm=family, lmda_path=problem.lams, alpha=ratio, **options)
+
+        return fit, lambda state: (state.betas.toarray(), np.asarray(state.intercepts))
+
+    return prepare
 
 
 class Glmnet:
@@ -206,12 +220,16 @@ METHODS: dict[str, tuple[str, Method]] = {
     "jaxreg": ("jaxreg", ours(jnp.float64)),
     "jaxreg float32": ("jaxreg", ours(jnp.float32)),
     "XᵀX alone, jax": ("jaxreg", gram),
-    "scikit-learn 1e-8": ("sklearn", scikit_learn),
+    "scikit-learn 1e-4 (default)": ("sklearn", scikit_learn(1e-4)),
+    "scikit-learn 1e-8": ("sklearn", scikit_learn(1e-8)),
     "glmnet 1e-7 (default)": ("glmnet", Glmnet("1e-7")),
     "glmnet 1e-12": ("glmnet", Glmnet("1e-12")),
-    "celer 1e-8": ("celer", celer),
-    "skglm 1e-8": ("skglm", skglm),
-    "adelie 1e-12": ("adelie", adelie),
+    "celer 1e-4 (default)": ("celer", celer(1e-4)),
+    "celer 1e-8": ("celer", celer(1e-8)),
+    "skglm 1e-4 (default)": ("skglm", skglm(1e-4)),
+    "skglm 1e-8": ("skglm", skglm(1e-8)),
+    "adelie 1e-7 (default)": ("adelie", adelie(1e-7)),
+    "adelie 1e-12": ("adelie", adelie(1e-12)),
 }
 
 
@@ -219,6 +237,12 @@ def missing(module: str) -> bool:
     if module != "glmnet":
         return importlib.util.find_spec(module) is None
     return not shutil.which("Rscript") or bool(subprocess.run(["Rscript", "-e", "library(glmnet)"], capture_output=True).returncode)
+
+
+def heading(what: str, *, memory: bool) -> None:
+    print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}, {THREADS} threads; milliseconds; {what}")
+    columns = f"{'median':>10} {'best':>10} {'÷ jaxreg':>9} {'gap':>9} {'compile s':>9}" + (f" {'peak MB':>9}" if memory else "")
+    print(f"{'work':<11} {'problem':<14} {'method':<28} {columns}")
 
 
 def timed(fit: Callable[..., Any], calls: int = 1) -> tuple[float, Any]:
@@ -253,14 +277,14 @@ def race(
     runs, first, times, results, calls = {}, {}, {}, {}, {}
     for name, (module, prepare) in methods.items():
         if missing(module):
-            print(f"{label:<11} {data.name:<14} {name:<25} missing")
+            print(f"{label:<11} {data.name:<14} {name:<28} missing")
             continue
         try:
             runs[name] = prepare(data)
             first[name], results[name] = timed(runs[name][0])
             times[name], calls[name] = [], a_turn(runs[name][0], first[name])
         except Exception as error:  # a peer that fails is shown as failing
-            print(f"{label:<11} {data.name:<14} {name:<25} failed: {type(error).__name__}: {error}"[:140])
+            print(f"{label:<11} {data.name:<14} {name:<28} failed: {type(error).__name__}: {error}"[:140])
             runs.pop(name, None)
     for repeat in range(repeats):
         for name in sorted(runs, reverse=bool(repeat % 2)):
@@ -277,51 +301,27 @@ def race(
         compiled = f"{max(first[name] - median, 0):9.2f}" if "jax" in name else f"{'':9}"
         memory = f" {peak(name):9.0f}" if peak and "glmnet" not in name else ""  # glmnet's is another process
         print(
-            f"{label:<11} {data.name:<14} {name:<25} {1e3 * median:10.1f} {median / base:9.2f} {distance:9.0e} {compiled}{memory}",
+            f"{label:<11} {data.name:<14} {name:<28} {1e3 * median:10.1f} {1e3 * min(times[name]):10.1f}"
+            f" {median / base:9.2f} {distance:9.0e} {compiled}{memory}",
             flush=True,
         )
 
 
 def measure(row: str, names: list[str], memory: bool) -> None:
-    """Print one row of the table: every method that is installed, lost or not."""
+    """Print one row of the table: every method, lost, missing or not."""
     data = problem(row)
-    runs, first, times, results, calls = {}, {}, {name: [] for name in names}, {}, {}
-    for name in names:
-        try:
-            runs[name] = METHODS[name][1](data)
-            first[name], results[name] = timed(runs[name][0])
-            calls[name] = a_turn(runs[name][0], first[name])
-        except Exception as error:  # a peer that fails is shown as failing
-            print(f"{data.name:<14} {name:<22} failed: {type(error).__name__}: {error}"[:140])
-            runs.pop(name, None)
-    spent = dict.fromkeys(runs, 0.0)
-    for repeat in range(REPEATS):
-        for name in sorted(runs, reverse=bool(repeat % 2)):
-            if spent[name] + first[name] < PATIENCE or not times[name]:
-                time.sleep(PAUSE)
-                seconds, results[name] = timed(runs[name][0], calls[name])
-                times[name].append(seconds)
-                spent[name] += calls[name] * seconds
-    base = statistics.median(times["jaxreg"]) if "jaxreg" in runs else float("nan")
-    for name, (_, answer) in runs.items():
-        median = statistics.median(times[name])
-        gap = worst_gap(data, answer(results[name]))
-        peak = peak_of(row, name) if memory and "glmnet" not in name else float("nan")
-        compiled = f"{max(first[name] - median, 0):9.2f}" if "jax" in name else f"{'':9}"
-        print(
-            f"{data.name:<14} {name:<22} {1e3 * median:10.1f} {1e3 * min(times[name]):10.1f} {median / base:9.2f} {gap:9.0e} {compiled}"
-            + (f" {peak:9.0f}" if memory else ""),
-            flush=True,
-        )
+    peak = functools.partial(peak_of, "lasso_path", row) if memory else None
+    race("lasso", data, {name: METHODS[name] for name in names}, REPEATS, PATIENCE, lambda answer, _: worst_gap(data, answer), peak)
 
 
-def peak_of(row: str, name: str) -> float:
-    """Megabytes that a fresh process which holds the data needs on top for its first fit, compilation included; NaN if unknown."""
-    return peak_of_command(["experiments.benchmarks.lasso_path", row, "--once", name])
+def peak_of(benchmark: str, *arguments: str) -> float:
+    """Megabytes that a fresh process which holds the data needs on top for a method's first fit, compilation included; NaN if unknown.
 
-
-def peak_of_command(arguments: list[str]) -> float:
-    done = subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, check=False)
+    The last of ``arguments`` is the method.
+    """
+    *rest, method = arguments
+    command = [sys.executable, "-m", f"experiments.benchmarks.{benchmark}", *rest, "--once", method]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     return float(done.stdout) if done.returncode == 0 else float("nan")
 
 
@@ -350,13 +350,9 @@ def main() -> None:
         if options.once:
             once(METHODS[options.once][1](problem(options.rows[0]))[0])
             return
-        print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}, {THREADS} threads; milliseconds; 100 λ")
-        gone = {module for module, _ in METHODS.values() if missing(module)}
-        print("missing: " + (", ".join(sorted(gone)) or "nothing"))
-        header = f"{'problem':<14} {'method':<22} {'median':>10} {'best':>10} {'÷ jaxreg':>9} {'gap':>9} {'compile s':>9}"
-        print(header + (f" {'peak MB':>9}" if options.memory else ""))
+        heading("100 λ", memory=options.memory)
         for row in options.rows:
-            measure(row, [name for name in options.methods if METHODS[name][0] not in gone], options.memory)
+            measure(row, options.methods, options.memory)
 
 
 if __name__ == "__main__":

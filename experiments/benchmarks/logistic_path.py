@@ -19,7 +19,6 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.special import xlogy
@@ -103,20 +102,23 @@ def loop(make: Callable[[float, int], Any], strength: str) -> Method:
     return prepare
 
 
-def scikit_learn(solver: str) -> Method:
+def scikit_learn(tol: float) -> Method:
     def make(lam: float, n: int) -> Any:
         from sklearn.linear_model import LogisticRegression
 
-        return LogisticRegression(C=1 / (2 * n * lam), solver=solver, tol=1e-8, max_iter=10_000, warm_start=True)
+        return LogisticRegression(C=1 / (2 * n * lam), tol=tol, max_iter=10_000, warm_start=True)
 
     return loop(make, "C")
 
 
-def skglm(lam: float, n: int) -> Any:
-    from skglm import SparseLogisticRegression
+def skglm(tol: float) -> Method:
+    def make(lam: float, n: int) -> Any:
+        from skglm import SparseLogisticRegression
 
-    del n
-    return SparseLogisticRegression(alpha=lam, tol=1e-7, warm_start=True)
+        del n
+        return SparseLogisticRegression(alpha=lam, tol=tol, warm_start=True)
+
+    return loop(make, "alpha")
 
 
 METHODS: dict[str, dict[str, tuple[str, Method]]] = {
@@ -126,7 +128,8 @@ METHODS: dict[str, dict[str, tuple[str, Method]]] = {
         "jaxreg float32": ("jaxreg", ours("l1", jnp.float32)),
         "glmnet 1e-7 (default)": ("glmnet", glmnet("l1", "1e-7")),
         "glmnet 1e-12": ("glmnet", glmnet("l1", "1e-12")),
-        "skglm 1e-7": ("skglm", loop(skglm, "alpha")),
+        "skglm 1e-4 (default)": ("skglm", skglm(1e-4)),
+        "skglm 1e-7": ("skglm", skglm(1e-7)),
     },
     "l2": {
         "jaxreg": ("jaxreg", ours("l2")),
@@ -134,7 +137,8 @@ METHODS: dict[str, dict[str, tuple[str, Method]]] = {
         "jaxreg float32": ("jaxreg", ours("l2", jnp.float32)),
         "glmnet 1e-7 (default)": ("glmnet", glmnet("l2", "1e-7")),
         "glmnet 1e-12": ("glmnet", glmnet("l2", "1e-12")),
-        "50 × lbfgs": ("sklearn", scikit_learn("lbfgs")),
+        "50 × lbfgs 1e-4 (default)": ("sklearn", scikit_learn(1e-4)),
+        "50 × lbfgs 1e-8": ("sklearn", scikit_learn(1e-8)),
     },
 }
 
@@ -145,16 +149,22 @@ def main() -> None:
     parser.add_argument("--problems", nargs="*", default=list("BCD"), choices=list("BCDEF"))
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--patience", type=float, default=20.0, help="seconds that one method may take of one row")
+    parser.add_argument("--memory", action="store_true", help="peak memory too; a process for each number")
+    parser.add_argument("--once", help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # peers warn of not having converged: the gap beside their time says so
     with x64_scope():
-        print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}, {bench.THREADS} threads; milliseconds; {LAMS} λ")
-        print(f"{'penalty':<11} {'problem':<14} {'method':<25} {'median':>10} {'÷ jaxreg':>9} {'gap':>9} {'compile s':>9}")
+        if options.once:
+            penalty, row = options.penalty[0], options.problems[0]
+            bench.once(METHODS[penalty][options.once][1](classes(row, penalty))[0])
+            return
+        bench.heading(f"{LAMS} λ", memory=options.memory)
         for penalty in options.penalty:
             for row in options.problems:
                 data = classes(row, penalty)
+                peak = functools.partial(bench.peak_of, "logistic_path", "--penalty", penalty, "--problems", row)
                 off = functools.partial(_off, data, penalty)
-                race(penalty, data, METHODS[penalty], options.repeats, options.patience, off)
+                race(penalty, data, METHODS[penalty], options.repeats, options.patience, off, peak if options.memory else None)
 
 
 if __name__ == "__main__":

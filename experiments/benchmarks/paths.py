@@ -14,11 +14,11 @@ from . import lasso_path as bench  # first: it limits the threads
 # isort: split
 
 import argparse
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -68,15 +68,18 @@ def ours(penalty: Any, dtype: Any, cv: bool) -> Method:
     return prepare
 
 
-def enet_path(problem: Problem) -> tuple[Callable[[], Any], Callable[[Any], Answer]]:
-    from sklearn.linear_model import enet_path
+def scikit_learn(tol: float) -> Method:
+    def prepare(problem: Problem) -> tuple[Callable[[], Any], Callable[[Any], Answer]]:
+        from sklearn.linear_model import enet_path
 
-    X, y = problem.centered
-    fit = lambda: enet_path(X, y, l1_ratio=RATIO, alphas=problem.lams, tol=1e-8, max_iter=1_000_000)[1]  # noqa: E731
-    return fit, lambda coef: uncentered(problem, coef.T)
+        X, y = problem.centered
+        fit = lambda: enet_path(X, y, l1_ratio=RATIO, alphas=problem.lams, tol=tol, max_iter=1_000_000)[1]  # noqa: E731
+        return fit, lambda coef: uncentered(problem, coef.T)
+
+    return prepare
 
 
-def scikit_learn_cv(ratio: float) -> Method:
+def scikit_learn_cv(ratio: float, tol: float) -> Method:
     """The folds' paths and one fit; the path of all rows, which the others compute too, is left out in its favour."""
 
     def prepare(problem: Problem) -> tuple[Callable[[], Any], Callable[[Any], Answer]]:
@@ -86,7 +89,7 @@ def scikit_learn_cv(ratio: float) -> Method:
         kind = LassoCV if ratio == 1 else ElasticNetCV
         options: dict[str, Any] = {} if ratio == 1 else {"l1_ratio": ratio}
         folds = PredefinedSplit(fold_ids(problem))
-        model = kind(alphas=problem.lams, cv=folds, tol=1e-8, max_iter=1_000_000, **options)
+        model = kind(alphas=problem.lams, cv=folds, tol=tol, max_iter=1_000_000, **options)
         nothing = np.full((len(problem.lams), problem.X.shape[1]), np.nan)
         return lambda: model.fit(problem.X, problem.y), lambda _: (nothing, nothing[:, 0])
 
@@ -118,19 +121,6 @@ def glmnet(ratio: float, thresh: str, cv: bool) -> Glmnet:
     return Glmnet(thresh, f"cv.glmnet(X, y, foldid = (seq_len(n) - 1) %% {FOLDS} + 1, {common})" if cv else f"glmnet(X, y, {common})")
 
 
-def adelie(problem: Problem) -> tuple[Callable[[], Any], Callable[[Any], Answer]]:
-    import adelie
-
-    X = np.asfortranarray(problem.X)
-
-    def fit() -> Any:
-        family = adelie.glm.gaussian(y=problem.y)
-        options: dict[str, Any] = {"early_exit": False, "tol": 1e-12, "n_threads": bench.THREADS, "progress_bar": False}
-        return adelie.grpnet(X=X, glm=family, lmda_path=problem.lams, alpha=RATIO, **options)
-
-    return fit, lambda state: (state.betas.toarray(), np.asarray(state.intercepts))
-
-
 NET = jaxreg.ElasticNet(l1_ratio=RATIO)
 # work: (l1_ratio of its penalty, None for ridge; {method: (module, how)})
 WORKS: dict[str, tuple[float | None, dict[str, tuple[str, Method]]]] = {
@@ -139,10 +129,12 @@ WORKS: dict[str, tuple[float | None, dict[str, tuple[str, Method]]]] = {
         {
             "jaxreg": ("jaxreg", ours(NET, jnp.float64, False)),
             "jaxreg float32": ("jaxreg", ours(NET, jnp.float32, False)),
-            "scikit-learn 1e-8": ("sklearn", enet_path),
+            "scikit-learn 1e-4 (default)": ("sklearn", scikit_learn(1e-4)),
+            "scikit-learn 1e-8": ("sklearn", scikit_learn(1e-8)),
             "glmnet 1e-7 (default)": ("glmnet", glmnet(RATIO, "1e-7", False)),
             "glmnet 1e-12": ("glmnet", glmnet(RATIO, "1e-12", False)),
-            "adelie 1e-12": ("adelie", adelie),
+            "adelie 1e-7 (default)": ("adelie", bench.adelie(1e-7, RATIO)),
+            "adelie 1e-12": ("adelie", bench.adelie(1e-12, RATIO)),
         },
     ),
     "ridge": (
@@ -158,7 +150,9 @@ WORKS: dict[str, tuple[float | None, dict[str, tuple[str, Method]]]] = {
         1.0,
         {
             "jaxreg": ("jaxreg", ours(jaxreg.L1(), jnp.float64, True)),
-            "LassoCV 1e-8": ("sklearn", scikit_learn_cv(1.0)),
+            "jaxreg float32": ("jaxreg", ours(jaxreg.L1(), jnp.float32, True)),
+            "LassoCV 1e-4 (default)": ("sklearn", scikit_learn_cv(1.0, 1e-4)),
+            "LassoCV 1e-8": ("sklearn", scikit_learn_cv(1.0, 1e-8)),
             "cv.glmnet 1e-7 (default)": ("glmnet", glmnet(1.0, "1e-7", True)),
             "cv.glmnet 1e-12": ("glmnet", glmnet(1.0, "1e-12", True)),
         },
@@ -167,7 +161,9 @@ WORKS: dict[str, tuple[float | None, dict[str, tuple[str, Method]]]] = {
         RATIO,
         {
             "jaxreg": ("jaxreg", ours(NET, jnp.float64, True)),
-            "ElasticNetCV 1e-8": ("sklearn", scikit_learn_cv(RATIO)),
+            "jaxreg float32": ("jaxreg", ours(NET, jnp.float32, True)),
+            "ElasticNetCV 1e-4 (default)": ("sklearn", scikit_learn_cv(RATIO, 1e-4)),
+            "ElasticNetCV 1e-8": ("sklearn", scikit_learn_cv(RATIO, 1e-8)),
             "cv.glmnet 1e-7 (default)": ("glmnet", glmnet(RATIO, "1e-7", True)),
             "cv.glmnet 1e-12": ("glmnet", glmnet(RATIO, "1e-12", True)),
         },
@@ -192,9 +188,7 @@ def measure(work: str, row: str, repeats: int, patience: float, memory: bool) ->
         coef, exact = np.asarray(answer[0], float), np.asarray(reference[0], float)
         return float(np.max(np.abs(coef - exact)) / np.max(np.abs(exact)))
 
-    def peak(name: str) -> float:
-        return bench.peak_of_command(["experiments.benchmarks.paths", "--work", work, "--problems", row, "--once", name])
-
+    peak = functools.partial(bench.peak_of, "paths", "--work", work, "--problems", row)
     race(work, data, methods, repeats, patience, off, peak if memory else None)
 
 
@@ -213,11 +207,7 @@ def main() -> None:
             work, row = options.work[0], options.problems[0]
             bench.once(WORKS[work][1][options.once][1](of_work(work, row))[0])
             return
-        print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}, {bench.THREADS} threads; milliseconds; 100 λ")
-        print(
-            f"{'work':<11} {'problem':<14} {'method':<25} {'median':>10} {'÷ jaxreg':>9} {'gap':>9} {'compile s':>9}"
-            + (f" {'peak MB':>9}" if options.memory else "")
-        )
+        bench.heading("100 λ", memory=options.memory)
         for work in options.work:
             for row in options.problems:
                 measure(work, row, options.repeats, options.patience, options.memory)

@@ -18,7 +18,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import scipy.sparse
 
@@ -124,7 +123,7 @@ METHODS: dict[str, dict[str, tuple[str, Method]]] = {
         "jaxreg 1e-6": ("jaxreg", ours(MEAN, tol=1e-6)),
         "glmnet 1e-7 (default)": ("glmnet", glmnet("binomial", "1e-7")),
         "glmnet 1e-12": ("glmnet", glmnet("binomial", "1e-12")),
-        "skglm 1e-7": ("skglm", loop(logistic_path.skglm, "alpha")),
+        "skglm 1e-7": ("skglm", logistic_path.skglm(1e-7)),
     },
 }
 
@@ -138,8 +137,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # peers warn of not having converged: the gap beside their time says so
     with x64_scope():
-        print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}, {bench.THREADS} threads; milliseconds; {LAMS} λ")
-        print(f"{'loss':<11} {'problem':<14} {'method':<25} {'median':>10} {'÷ jaxreg':>9} {'gap':>9} {'compile s':>9}")
+        bench.heading(f"{LAMS} λ", memory=False)
         for loss in options.loss:
             data = problem(loss, tuple(options.shape))
 
