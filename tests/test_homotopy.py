@@ -554,6 +554,19 @@ def test_many_targets_of_more_features_than_a_tableau_holds(penalty):
     np.testing.assert_allclose(fit.coef[..., 1], jaxreg.path(X, Y[:, 1], penalty, lams=fit.lams).coef, atol=1e-10)
 
 
+def test_many_targets_of_an_elastic_net_with_more_features_than_rows():
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(20, 300))
+    Y = X[:, :2] @ rng.normal(size=(2, 2)) + rng.normal(size=(20, 2))
+    fit = jaxreg.path(X, Y, jaxreg.ElasticNet(l1_ratio=0.5), lams=5)
+    assert fit.method == "batch"
+    assert fit.converged.all()
+    for t in range(2):
+        np.testing.assert_allclose(
+            fit.coef[..., t], jaxreg.path(X, Y[:, t], jaxreg.ElasticNet(l1_ratio=0.5), lams=fit.lams).coef, atol=1e-10
+        )
+
+
 def test_folds_of_many_targets_are_the_paths_of_their_rows():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 5))

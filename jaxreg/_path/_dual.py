@@ -78,7 +78,8 @@ class Search(NamedTuple):
 
 def curved(design: Design, penalty: Any) -> bool:
     """Whether every feature has a curvature of its own, or no penalty and no bounds at all."""
-    return bool(((np.asarray(penalty.b) > 0) | np.asarray(design.free)).all())
+    free = np.asarray(design.free)
+    return bool(((np.asarray(penalty.b) > 0).reshape(free.size, -1) | free[:, None]).all())
 
 
 def fits(design: Design, penalty: Any) -> bool:

@@ -18,7 +18,7 @@ from ._batch import FEW, Quadratic, all_lams, leading, solve
 from ._columns import Rows, Sparse
 from ._engine import Design, Setup
 from ._moments import Moments, Units
-from ._progress import Teller, uncut
+from ._progress import Teller, stacked
 from ._working_set import Columns
 
 _FIRM = 1e-8  # curvature that a penalty adds to columns of norm one, from which on a minimiser is told from others
@@ -106,7 +106,7 @@ def fit(
             free = np.flatnonzero((np.asarray(penalty.a) == 0) & ~np.asarray(unit.silent))
             units = _together.follow(work, free, own, of_lane, near)
         found.append(tuple(np.asarray(x) for x in _original(setup, design, unit, jnp.asarray(units))))
-    return tuple(np.stack(column) for column in zip(*uncut(found, len(lams)), strict=True))  # pyright: ignore[reportReturnType]
+    return stacked(found, len(lams))
 
 
 def by_moments(design: Design, penalty: Strengths, *, dual: bool = False) -> bool:

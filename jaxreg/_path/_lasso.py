@@ -18,7 +18,7 @@ from ._follow import part_of
 from ._homotopy import Events, broken, coefficients, follow, going, room_for, start
 from ._knots import Knots, Segments, between, segments_of, trace
 from ._moments import Moments, Units
-from ._progress import Teller, uncut
+from ._progress import Teller, stacked
 
 _LANES = 10  # whose paths are one program: between two of them progress is shown
 _MOST = 4096  # events of a path for which there is room in it
@@ -107,8 +107,7 @@ def fit(
             if whole[at]:
                 _together.reported(found[0][at], told.part(lane, len(weights)))
             answers.append(tuple(x[at] for x in found) if whole[at] else tuple(np.asarray(x) for x in one(lane)[:3]))
-    coef, intercept, scale = (np.stack(column) for column in zip(*uncut(answers, len(lams)), strict=True))
-    return coef, intercept, scale, first.knots
+    return *stacked(answers, len(lams)), first.knots
 
 
 class Several(NamedTuple):

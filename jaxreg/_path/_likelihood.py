@@ -18,7 +18,7 @@ from ._certificate import Null
 from ._columns import Rows, Sparse, SparseRows, in_float32
 from ._elastic import Strengths, of_penalty, unscaled
 from ._engine import Design, Setup, scales_of, spreads
-from ._progress import Teller, uncut
+from ._progress import Teller, stacked
 from ._proximal_newton import Columns, Likelihood
 from ._together import CHUNK, Aim
 
@@ -110,7 +110,7 @@ def fit(
                 raise KeyboardInterrupt  # of all rows nothing is whole
             break
         found.append(_side_by_side(setup, answers))
-    coef, intercept = (np.stack(column) for column in zip(*uncut(found, len(lams)), strict=True))
+    coef, intercept = stacked(found, len(lams))
     return coef, intercept, own[: len(coef)]
 
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from ._interrupt import Stop, never
 
+_ALIGNED = 64  # bytes
+
 Progress = Callable[[int, int], None] | None
 
 
@@ -60,6 +62,19 @@ def check_interest(progress: Any, max_nonzeros: Any, stop: Stop) -> Interest:
     return Interest(told, None if max_nonzeros is None else int(max_nonzeros), stop)
 
 
-def uncut(lanes: list[Any], total: int) -> list[Any]:
-    """Without the last lane if it ended early, as all that is kept of the first one may: each starts with its coefficients (λ, p)."""
-    return lanes[:-1] if len(lanes) > 1 and len(lanes[-1][0]) < total else lanes
+def stacked(lanes: list[Any], total: int) -> Any:
+    """Each array that lanes have, with a leading axis; their coefficients (λ, …) come first.
+
+    Without the last lane if it ended early, as all that is kept of the first one may.
+    """
+    whole = lanes[:-1] if len(lanes) > 1 and len(lanes[-1][0]) < total else lanes
+    return tuple(_aligned([np.asarray(x) for x in column]) for column in zip(*whole, strict=True))
+
+
+def _aligned(parts: list[np.ndarray]) -> np.ndarray:
+    """As ``np.stack``, at an address from where a device takes it without a copy: coefficients of folds are the most of what there is."""
+    shape, dtype = (len(parts), *parts[0].shape), parts[0].dtype
+    size = int(np.prod(shape)) * dtype.itemsize
+    room = np.empty(size + _ALIGNED, np.uint8)
+    start = -room.ctypes.data % _ALIGNED
+    return np.stack(parts, out=room[start : start + size].view(dtype).reshape(shape))
