@@ -308,3 +308,14 @@ def test_the_dual_serves_where_an_unpenalised_column_says_nothing(used):
     assert fit.gap.max() < 1e-12
     assert (fit.coef[:, 3] == 0).all()
     assert stationarity(X, y, fit, 0.5, factor=factors) < 1e-11
+
+
+def test_a_grid_of_close_pairs(used):
+    """A line through two λ that are close, far onward, would multiply the rounding of what lies on it, pair by pair."""
+    X, y = made(seed=3)
+    top = np.abs((X - X.mean(axis=0)).T @ (y - y.mean())).max() / N / 0.5
+    lams = np.ravel([[lam, lam * (1 - 1e-6)] for lam in top * np.geomspace(0.9, 0.02, 16)])
+    fit = jaxreg.path(X, y, ElasticNet(l1_ratio=0.5), loss=HALF, lams=lams)
+    assert used
+    assert fit.method == "batch"
+    assert stationarity(X, y, fit, 0.5) < 1e-12

@@ -38,6 +38,7 @@ from ._working_set import Columns
 _MOST = 2048  # rows: a factor of more costs more than it saves
 _SMALLEST = 512  # features in a set
 _MARGIN = 0.95  # of its bound, from which on a feature is expected to be active
+_STRIDE = 1.5  # times the step of λ before: as far as products with a residual may be continued like it
 _STEPS = 100
 _STALLED = 3  # steps that neither lower φ by more than rounding nor halve its gradient end it
 _SHORTEST = 1e-6  # of a step to the minimum of the quadratic
@@ -270,8 +271,10 @@ def _solved(
     def one(carry: Carry, given: tuple[Array, Array]) -> tuple[Carry, tuple[Array, Array, Array]]:
         trail, curvature = carry
         lam, own = given
-        ahead = trail.onward(lam)
-        on_line = at(ahead[:n], ahead[n:], lam)
+        r, c = jnp.split(trail.onward(lam), [n])
+        # A step much longer than the one before would multiply what rounding has made of c.
+        near_by = trail.lams[1] - lam <= _STRIDE * (trail.lams[0] - trail.lams[1])
+        on_line = at(r, jax.lax.cond(near_by, lambda: c, lambda: rows @ r), lam)
 
         def nearer(own: Array) -> Point:
             found = at(own, rows @ own, lam)
