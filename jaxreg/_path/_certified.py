@@ -10,7 +10,9 @@ from ._certificate import LANES, Certificate, Null, certify, certify_lanes, cons
 from ._columns import Sparse
 from ._follow import CHUNK, part_of
 from ._inputs import Problem
+from ._together import room_for
 
+_SMALLEST = 128  # places of a support: few sizes, each is compiled anew
 _MANY = 1 << 17  # predictions at one λ, of which several times ten would fill the memory
 
 
@@ -23,6 +25,7 @@ def certificates(
     wide = constant_curvature(setup) and not isinstance(problem.design.X, Sparse)
     chunk = _certified_together(len(lams), problem.design.y.size, wide=wide)
     together = min(LANES, len(v)) if wide and len(v[0]) >= coef.shape[2] else 1
+    supports = _supports(coef) if wide and together == 1 else None
     parts = []
     for start in range(0, len(lams), chunk):
         rest = A, problem.penalty, null, part_of(lams, start, chunk)
@@ -35,11 +38,19 @@ def certificates(
                 found = certify_lanes(setup, problem.design, *rest, taken, gap_defined=gap_defined)
             else:
                 one = [None if x is None else x[0] for x in taken]
-                found = certify(setup, problem.design, *one[:2], *rest, *one[2:], gap_defined=gap_defined)
+                support = None if supports is None else supports[first]
+                found = certify(setup, problem.design, *one[:2], *rest, *one[2:], gap_defined=gap_defined, support=support)
                 found = [x[None] for x in found]
             lanes.append([np.asarray(x)[first - those.start :] for x in found])
         parts.append([np.concatenate(column) for column in zip(*lanes, strict=True)])
     return Certificate(*(np.concatenate(column, axis=1)[:, : len(lams)] for column in zip(*parts, strict=True)))
+
+
+def _supports(coef: Any) -> np.ndarray | None:
+    """Of each lane the places of all coefficients that are not zero, and of some that are; None where that is not few of them."""
+    used = (np.asarray(coef) != 0).any(axis=1)
+    room = room_for(int(used.sum(axis=1).max()), _SMALLEST)
+    return np.argsort(~used, axis=1, kind="stable")[:, :room] if 4 * room <= used.shape[1] else None
 
 
 def _certified_together(count: int, size: int, *, wide: bool) -> int:

@@ -110,9 +110,18 @@ class SquaredSums(NamedTuple):
 
 
 def squared_sums(
-    setup: Setup, design: Design, v: Float[Array, "n"], A: Float[Array, "n q"], coef: Float[Array, "k p"], intercept: Array
+    setup: Setup,
+    design: Design,
+    v: Float[Array, "n"],
+    A: Float[Array, "n q"],
+    coef: Float[Array, "k p"],
+    intercept: Array,
+    support: Int[Array, "s"] | None = None,
 ) -> tuple[SquaredSums, Float[Array, "q p"]]:
-    """Those sums, and ``Aᵀ·diag(curvature)·X``: one pass over the rows, in blocks whose residuals at all answers stay in the cache."""
+    """Those sums, and ``Aᵀ·diag(curvature)·X``: one pass over the rows, in blocks whose residuals at all answers stay in the cache.
+
+    Coefficients outside of the ``support``, if there is one, are zero.
+    """
     response, curvature = design.y - design.offset, setup.loss.curvature(design.offset, design.y, v)
     zero = jnp.zeros(coef.shape[0], coef.dtype)
     level = intercept if setup.intercept else jnp.zeros((coef.shape[0], 1), coef.dtype)
@@ -123,14 +132,17 @@ def squared_sums(
         sums = SquaredSums(jnp.sum(s * residual, axis=1) / 2, s @ design.X, s @ A, total, s @ response)
         return sums, (curvature[:, None] * A).T @ design.X
 
-    def of_block(x: Array, target: Array, free: Array, bend: Array) -> tuple[SquaredSums, Array]:
-        residual = coef @ x.T + level - target
+    inner = coef if support is None else coef[:, support]
+    own = () if support is None else (design.X[:, support],)
+
+    def of_block(x: Array, target: Array, free: Array, bend: Array, *own: Array) -> tuple[SquaredSums, Array]:
+        residual = inner @ (own[0] if own else x).T + level - target
         s = bend * residual
         total = jnp.sum(s, axis=1) if setup.intercept else zero
         found = SquaredSums(jnp.sum(s * residual, axis=1) / 2, s @ x, s @ free, total, s @ target)
         return found, (bend[:, None] * free).T @ x
 
-    return over_rows(design.X, (response, A, curvature), of_block, size=_ROWS)
+    return over_rows(design.X, (response, A, curvature, *own), of_block, size=_ROWS)
 
 
 class Moments(NamedTuple):
