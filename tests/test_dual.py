@@ -181,13 +181,15 @@ def test_float32_stays_and_says_what_it_reached(used):
     assert float(np.max(fit.gap)) < 1e-5
 
 
-def test_without_curvature_another_method_serves(used):
+def test_without_curvature_proximal_steps_serve(used):
     """A column under L1 alone, or nearly, has no dual that is smooth to rounding."""
     X, y = made(20, 150)
     for penalty in (jaxreg.L1() + jaxreg.L2(np.r_[0.0, np.ones(149)]), jaxreg.L1() + jaxreg.L2(1e-9)):
         fit = jaxreg.path(X, y, penalty, loss=HALF, lams=np.geomspace(1, 0.1, 8))
-        assert fit.converged.all()
-    assert not used
+        assert fit.method == "batch"
+        assert fit.gap.max() < 1e-12
+        assert len(used) == 1
+        used.clear()
 
 
 def test_few_features_that_miss_tol_are_solved_in_the_dual(used):
@@ -319,3 +321,63 @@ def test_a_grid_of_close_pairs(used):
     assert used
     assert fit.method == "batch"
     assert stationarity(X, y, fit, 0.5) < 1e-12
+
+
+BOUNDS = [{"lower": 0.0}, {"lower": -0.1, "upper": 0.3}, {"lower": -0.1, "upper": np.linspace(0.05, 0.3, P)}]
+
+
+@pytest.mark.parametrize("options", BOUNDS, ids=["positive", "narrow", "of each"])
+def test_a_lasso_with_bounds_far_down_its_path(used, options):
+    """It took a minute a λ where nearly all coefficients are at a bound, and did not end for thousands of features."""
+    X, y = made(seed=6)
+    top = np.abs((X - X.mean(axis=0)).T @ (y - y.mean())).max() / N
+    fit = jaxreg.path(X, y, jaxreg.L1(), loss=HALF, lams=top * np.geomspace(1, 1e-5, 30), **options)
+    assert used
+    assert fit.method == "batch"
+    assert fit.converged.all()
+    assert stationarity(X, y, fit, 1.0, **options) < 1e-10
+
+
+@pytest.mark.parametrize("share", [1e-3, 1e-5])
+def test_a_single_small_lam_of_a_lasso_with_bounds(used, share):
+    X, y = made(seed=7)
+    top = np.abs((X - X.mean(axis=0)).T @ (y - y.mean())).max() / N
+    fit = jaxreg.path(X, y, jaxreg.L1(), loss=HALF, lams=[share * top], lower=-0.1, upper=0.3)
+    assert used
+    assert fit.converged.all()
+    assert stationarity(X, y, fit, 1.0, lower=-0.1, upper=0.3) < 1e-10
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bounds_with_factors_and_weights_by_proximal_steps(used, dtype):
+    """Some features without a penalty, bounded or not; rows without weight."""
+    X, y = made(seed=8)
+    factor = np.where(np.arange(P) % 50 == 0, 0.0, 1.0)
+    weights, lower = np.arange(N) % 3.0, np.where(np.arange(P) < 5, -np.inf, -0.05)
+    upper = np.where(np.arange(P) < 5, np.inf, 0.2)
+    top = np.abs((X - X.mean(axis=0)).T @ (y - y.mean())).max() / N
+    options = {"sample_weight": weights, "penalty_factor": factor, "lower": lower, "upper": upper}
+    fit = jaxreg.path(X.astype(dtype), y.astype(dtype), jaxreg.L1(), loss=HALF, lams=top * np.geomspace(1, 1e-3, 12), **options)
+    assert used
+    assert fit.converged.all()
+    worst = stationarity(X, y, fit, 1.0, weights=weights, factor=factor, lower=lower.astype(dtype), upper=upper.astype(dtype))
+    assert worst < (1e-10 if dtype == np.float64 else 1e-4)
+
+
+def test_folds_of_a_lasso_with_bounds_are_paths_of_their_rows(used):
+    X, y = made(seed=9)
+    folds = np.arange(N) % 4
+    cv = jaxreg.cross_validate(X, y, jaxreg.L1(), loss=HALF, lams=20, folds=folds, lower=0.0)
+    alone = jaxreg.path(X[folds != 1], y[folds != 1], jaxreg.L1(), loss=HALF, lams=cv.lams, lower=0.0)
+    assert used
+    np.testing.assert_allclose(cv.fold_coef[1], alone.coef, atol=1e-8)
+
+
+def test_columns_that_correlations_spoil_under_bounds(used):
+    """More rows than features: what the Gram matrix misses is gone on with in the dual there, too."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(150, 1)) + 0.03 * rng.normal(size=(150, 100))
+    y = X[:, :5].sum(axis=1) + rng.normal(size=150)
+    fit = jaxreg.path(X, y, jaxreg.L1(), loss=HALF, lams=20, lower=0.0)
+    assert fit.converged.all()
+    assert stationarity(X, y, fit, 1.0, lower=0.0) < 1e-9

@@ -1,8 +1,8 @@
 """The elastic net with more features than rows: Newton's method on the dual problem, which has one number for each row.
 
-    min_u ½‖Zu − t‖² + λ·Σⱼ(aⱼ|uⱼ| + ½bⱼuⱼ²)   with   lowⱼ <= uⱼ <= upⱼ   and every bⱼ > 0
+    min_u ½‖Zu − t‖² + λ·Σⱼ(aⱼ|uⱼ| + ½bⱼuⱼ²)   with   lowⱼ <= uⱼ <= upⱼ
 
-has the residual r = t − Zu at its solution, and that minimises
+has the residual r = t − Zu at its solution, and where every bⱼ > 0 that minimises
 
     φ(r) = ½‖r‖² − tᵀr + Σⱼ hⱼ(zⱼᵀr),   hⱼ'(c) = uⱼ(c) = clip(sign(c)·max(|c| − λaⱼ, 0)/(λbⱼ), lowⱼ, upⱼ):
 
@@ -11,6 +11,10 @@ semismooth Newton augmented Lagrangian method for solving lasso problems, 2018, 
 semi-smooth Newton augmented Lagrangian method for elastic net, 2020). A step is one Cholesky factor of the size of the rows, of
 ``λI + K`` with K = Σ zⱼzⱼᵀ/bⱼ over the coefficients that move; K follows the active set by a few columns at a time. Residuals are nearly
 straight in λ: on the line through the last two most of the next one's active set is right already.
+
+Where some bⱼ are zero (a lasso with bounds) or too small for rounding, proximal steps lead there: each minimises the same and
+``½λβ·Σⱼ(uⱼ − ūⱼ)²``, which has curvature, about the minimiser ū before (Li, Sun and Toh, algorithm 1); what a step leaves of the slope
+is λβ(u − ū). A β that steps do not get shorter by falls.
 
 In float64 the factors are of float32 first: where the active set stays, each step by the same one leaves a small share of the gradient.
 Residuals, coefficients and what moves are float64 all the way, so that a factor decides how many steps there are and nothing else.
@@ -29,7 +33,8 @@ from jaxtyping import Array, Bool, Float
 
 from ._batch import Quadratic
 from ._columns import SparseRows
-from ._dual_factor import Curvature, Members, descent, factor, reach, restricted
+from ._dual_factor import Curvature, Members, restricted
+from ._dual_newton import Phi, Point
 from ._engine import Design
 from ._follow import part_of
 from ._together import CHUNK, LARGEST, beyond, for_checks, guard, onward, room_for, worst
@@ -39,9 +44,9 @@ _MOST = 2048  # rows: a factor of more costs more than it saves
 _SMALLEST = 512  # features in a set
 _MARGIN = 0.95  # of its bound, from which on a feature is expected to be active
 _STRIDE = 1.5  # times the step of λ before: as far as products with a residual may be continued like it
-_STEPS = 100
-_STALLED = 3  # steps that neither lower φ by more than rounding nor halve its gradient end it
-_SHORTEST = 1e-6  # of a step to the minimum of the quadratic
+_PROXIMAL = 1e-3  # curvature that a chunk's first λ is given where columns, of norm one, have none of their own
+_LEAST = 1e-7  # what that may fall to
+_STEPS, _STALLED = 200, 8  # of the proximal method; the last ones without progress
 _STRAIGHT = 1e5  # a over b, with columns of norm one: how much u feels a rounding of c
 
 
@@ -59,33 +64,9 @@ class Trail(NamedTuple):
         return Trail(jnp.stack([self.lams[1], lam]), jnp.stack([self.rows[1], row]))
 
 
-class Point(NamedTuple):
-    """A residual, with what follows from it."""
-
-    r: Float[Array, "n"]
-    c: Float[Array, "b"]  # Zᵀr
-    u: Float[Array, "b"]
-    g: Float[Array, "n"]  # the gradient of φ
-
-
-class Search(NamedTuple):
-    """Of Newton's method at one λ."""
-
-    point: Point
-    best: Array  # the smallest gradient so far
-    stalled: Array
-    count: Array
-
-
-def curved(design: Design, penalty: Any) -> bool:
-    """Whether every feature has a curvature of its own, or no penalty and no bounds at all."""
-    free = np.asarray(design.free)
-    return bool(((np.asarray(penalty.b) > 0).reshape(free.size, -1) | free[:, None]).all())
-
-
-def fits(design: Design, penalty: Any) -> bool:
+def fits(design: Design) -> bool:
     """Whether it may solve what the Gram matrix of few features has not."""
-    return design.X.shape[0] <= _MOST and curved(design, penalty)
+    return design.X.shape[0] <= _MOST
 
 
 class Apart(NamedTuple):
@@ -128,19 +109,31 @@ def _least_squares(rows: Float[Array, "p n"], target: Float[Array, "n"], others:
     return (target - units @ rows) @ jnp.linalg.pinv(others)
 
 
-def serves(columns: Columns, problem: Quadratic, design: Design, lams: np.ndarray, *, few_rows: bool = True) -> bool:
-    """Whether every penalised column has a curvature that rounding does not swamp, and there are fewer rows than columns, if asked."""
-    most = min(_MOST, problem.a.size) if few_rows else _MOST
-    if isinstance(columns.rows, SparseRows) or columns.target.size > most or not (lams > 0).all():
-        return False
-    a, b, free = np.asarray(problem.a), np.asarray(problem.b), np.asarray(design.free)
-    return bool((free | (b > 0)).all()) and bool((free | (a <= _STRAIGHT * b)).all())
+def serves(columns: Columns, design: Design, lams: np.ndarray, *, few_rows: bool = True) -> bool:
+    """Whether X is dense, every λ positive, and there are few rows: fewer than columns, if asked."""
+    most = min(_MOST, design.X.shape[1]) if few_rows else _MOST
+    return not isinstance(columns.rows, SparseRows) and columns.target.size <= most and bool((lams > 0).all())
+
+
+def curved(problem: Quadratic) -> bool:
+    """Whether every column has a curvature of its own that rounding does not swamp."""
+    a, b = np.asarray(problem.a), np.asarray(problem.b)
+    return bool((b > 0).all()) and bool((a <= _STRAIGHT * b).all())
 
 
 def follow(
-    columns: Columns, problem: Quadratic, lams: np.ndarray, told: Callable[[int, np.ndarray], bool], near: np.ndarray | None
+    columns: Columns,
+    problem: Quadratic,
+    lams: np.ndarray,
+    told: Callable[[int, np.ndarray], bool],
+    near: np.ndarray | None,
+    *,
+    proximal: bool = False,
 ) -> np.ndarray:
-    """The coefficients at every λ (decreasing) as ``_together.follow`` gives them; ``near`` are answers to a similar problem."""
+    """The coefficients at every λ (decreasing) as ``_together.follow`` gives them; ``near`` are answers to a similar problem.
+
+    ``proximal`` problems need no curvature of their own.
+    """
     p = problem.a.size
     coef = np.full((len(lams), p), np.nan, lams.dtype)
     order: list[int] = []
@@ -163,6 +156,10 @@ def follow(
         places = np.append(order, np.full(room - len(order), -1)).astype(int)
         return restricted(columns, problem, places, None if before is None else before.curvature, precision)
 
+    def anchored(begin: int) -> Near:
+        before = coef[max(begin - 1, 0), order] if begin else np.zeros(len(order), lams.dtype)
+        return Near(jnp.asarray(np.pad(before, (0, len(members.rows) - len(order)))), jnp.asarray(_PROXIMAL / lams[begin]))
+
     def missing(excess: Array) -> np.ndarray:
         return worst(np.where(inside, -np.inf, np.asarray(excess)), len(order))
 
@@ -179,7 +176,7 @@ def follow(
             if len(new) and not admit(new):
                 return coef
             found, residuals, curvature, settled, excess, ahead = _solved(
-                columns, coarse, problem, members, part, residuals, solved > 0, trail, following
+                columns, coarse, problem, members, part, residuals, solved > 0, trail, following, anchored(begin) if proximal else None
             )
             members = members._replace(curvature=curvature)
             if not settled and precision != lams.dtype:
@@ -195,6 +192,17 @@ def follow(
         if told(done, coef[begin:done]):
             return coef[:done]
     return coef
+
+
+class Near(NamedTuple):
+    """What coefficients' distance from where they were costs: λ times the curvature times half its square."""
+
+    anchor: Float[Array, "b"]
+    curvature: Float[Array, ""]  # at first
+
+    def phi(self, members: Members, target: Array, lam: Array, anchor: Array, curvature: Array) -> Phi:
+        bent = members.problem._replace(b=members.problem.b + curvature)
+        return Phi(members._replace(problem=bent), target, lam, lam * curvature * anchor)
 
 
 class Ahead(NamedTuple):
@@ -227,6 +235,45 @@ def _excess(
     return excess, beyond(*bounds, onward(pull, lams, following), _MARGIN * following, size)
 
 
+class _Closer(NamedTuple):
+    """Of the proximal method at one λ."""
+
+    point: Point
+    anchor: Float[Array, "b"]
+    curvature: Array
+    moved: Array  # what the last step leaves of the slope
+    best: Array
+    stalled: Array
+    count: Array
+    settled: Array
+
+
+def _proximal(near: Near, members: Members, target: Array, lam: Array, start: Point, anchor: Array) -> tuple[Point, Array]:
+    """The minimiser that proximal steps lead to from the anchor, and whether they ended there (Rockafellar, Monotone operators and the
+    proximal point algorithm, 1976): where they do not get shorter, they are let go farther.
+    """
+    enough = 64 * jnp.finfo(target.dtype).eps * jnp.linalg.norm(target)
+    # K is of coefficients with other curvatures each time.
+    nothing = jax.tree.map(jnp.zeros_like, members.curvature)
+
+    def closer(state: _Closer) -> _Closer:
+        phi = near.phi(members, target, lam, state.anchor, state.curvature)
+        point, _ = phi.minimum(phi.at(state.point.r, state.point.c), nothing)
+        moved = lam * state.curvature * jnp.linalg.norm(point.u - state.anchor)
+        slow = moved > 0.5 * state.best
+        curvature = jnp.where(slow, jnp.maximum(0.1 * state.curvature, _LEAST / _PROXIMAL * near.curvature), state.curvature)
+        stalled = jnp.where(slow, state.stalled + 1, 0)
+        return _Closer(point, point.u, curvature, moved, jnp.minimum(moved, state.best), stalled, state.count + 1, phi.settled(point))
+
+    def unfinished(state: _Closer) -> Array:
+        return (state.moved > enough) & (state.stalled < _STALLED) & (state.count < _STEPS)
+
+    endless, none = jnp.full_like(lam, jnp.inf), jnp.zeros((), int)
+    first = _Closer(start, anchor, near.curvature, endless, endless, none, none, jnp.zeros((), bool))
+    last = jax.lax.while_loop(unfinished, closer, first)
+    return last.point, last.settled & (last.moved <= 16 * enough)
+
+
 @jax.jit
 def _solved(
     columns: Columns,
@@ -238,89 +285,44 @@ def _solved(
     again: Bool[Array, ""] | bool,
     trail: Trail,
     following: Float[Array, "k"],
+    near: Near | None,
 ) -> tuple[Float[Array, "k b"], Float[Array, "k n"], Curvature | None, Bool[Array, ""], Float[Array, "p"], Ahead]:
     """Of λ after λ, as near as rounding lets them: minimisers, residuals, K, whether all came that near, the excess, what follows.
 
     Each λ starts on the line through the two before it, or where it was solved ``again``, if that is nearer.
     """
-    target, rows, (_, _, a, b, low, up) = columns.target, members.rows, members.problem
+    target, rows = columns.target, members.rows
     n = target.size
-    eps = jnp.finfo(target.dtype).eps
 
-    def minimiser(c: Array, lam: Array) -> Array:
-        return jnp.clip(jnp.sign(c) * jnp.maximum(jnp.abs(c) - lam * a, 0) / (lam * b), low, up)
-
-    def at(r: Array, c: Array, lam: Array) -> Point:
-        u = minimiser(c, lam)
-        return Point(r, c, u, r - target + u @ rows)
-
-    def value(r: Array, c: Array, lam: Array) -> Array:
-        u = minimiser(c, lam)
-        return r @ (r / 2 - target) + jnp.sum(c * u - lam * (a * jnp.abs(u) + b * u**2 / 2))
-
-    def moving(point: Point, lam: Array) -> Array:
-        return (jnp.abs(point.c) > lam * a) & (low < point.u) & (point.u < up)
-
-    def settled(point: Point, lam: Array) -> Array:
-        """Whether rounding explains what is left of the gradient."""
-        felt = jnp.where(moving(point, lam), a / b + jnp.abs(point.u), 0)  # what a rounding of c does to u, in units of ε
-        return jnp.linalg.norm(point.g) <= eps * (64 * jnp.linalg.norm(target) + 4 * jnp.linalg.norm(felt))
-
-    Carry = tuple[Trail, Curvature | None]
+    Carry = tuple[Trail, Curvature | None, Array | None]
 
     def one(carry: Carry, given: tuple[Array, Array]) -> tuple[Carry, tuple[Array, Array, Array]]:
-        trail, curvature = carry
+        trail, curvature, anchor = carry
         lam, own = given
         r, c = jnp.split(trail.onward(lam), [n])
         # A step much longer than the one before would multiply what rounding has made of c.
         near_by = trail.lams[1] - lam <= _STRIDE * (trail.lams[0] - trail.lams[1])
-        on_line = at(r, jax.lax.cond(near_by, lambda: c, lambda: rows @ r), lam)
+        c = jax.lax.cond(near_by, lambda: c, lambda: rows @ r)
+
+        first = Phi(members, target, lam, 0.0) if near is None else near.phi(members, target, lam, anchor, near.curvature)
 
         def nearer(own: Array) -> Point:
-            found = at(own, rows @ own, lam)
+            found, on_line = first.at(own, rows @ own), first.at(r, c)
             better = jnp.linalg.norm(found.g) <= jnp.linalg.norm(on_line.g)
             return jax.tree.map(lambda *x: jnp.where(better, *x), found, on_line)
 
-        point = jax.lax.cond(again, nearer, lambda _: on_line, own)
-
-        def step(search: Search, L: Array, now: Array) -> tuple[Search, Array]:
-            """By a factor of the coefficients ``now``; and whether it may be used once more."""
-            point, best, stalled, count = search
-            d = descent(members, L, now, moving(point, lam) if reach(members) else now, lam, point.g)
-            turned, downhill, before = rows @ d, point.g @ d, value(point.r, point.c, lam)
-
-            # What is decided is carried: worked out again for the loop's condition it could round to the other side, and never end.
-            def shorten(tried: tuple[Array, Array]) -> tuple[Array, Array]:
-                t = tried[0] / 2
-                higher = value(point.r + t * d, point.c + t * turned, lam) > before + 1e-4 * t * downhill + 16 * eps * jnp.abs(before)
-                return t, higher & (t > _SHORTEST)
-
-            t, _ = jax.lax.while_loop(lambda tried: tried[1], shorten, (jnp.full_like(lam, 2.0), jnp.ones((), bool)))
-            point = at(point.r + t * d, point.c + t * turned, lam)
-            size = jnp.linalg.norm(point.g)
-            better = (size < 0.5 * best) | (value(point.r, point.c, lam) < before - 64 * eps * jnp.abs(before))
-            then = Search(point, jnp.minimum(size, best), jnp.where(better, 0, stalled + 1), count + 1)
-            changes = jnp.sum(moving(point, lam) != now)
-            return then, unfinished(then) & ((changes == 0) | (better & (changes <= reach(members))))
-
-        def unfinished(search: Search) -> Array:
-            return ~settled(search.point, lam) & (search.stalled < _STALLED) & (search.count < _STEPS)
-
-        def newton(state: tuple[Search, Curvature | None]) -> tuple[Search, Curvature | None]:
-            search, curvature = state
-            now = moving(search.point, lam)
-            L, curvature = factor(members, curvature, now, lam)
-            first = search, jnp.ones((), bool)
-            search, _ = jax.lax.while_loop(lambda state: state[1], lambda state: step(state[0], L, now), first)
-            return search, curvature
-
-        none = jnp.zeros((), int)
-        start = Search(point, jnp.linalg.norm(point.g), none, none), curvature
-        (point, *_), curvature = jax.lax.while_loop(lambda state: unfinished(state[0]), newton, start)
-        return (trail.then(lam, jnp.append(point.r, point.c)), curvature), (point.u, point.r, settled(point, lam))
+        start = jax.lax.cond(again, nearer, lambda _: first.at(r, c), own)
+        if near is None:
+            point, curvature = first.minimum(start, curvature)
+            settled = first.settled(point)
+        else:
+            point, settled = _proximal(near, members, target, lam, start, anchor)
+            anchor = point.u
+        return (trail.then(lam, jnp.append(point.r, point.c)), curvature, anchor), (point.u, point.r, settled)
 
     both = Trail(trail.lams, jnp.concatenate([trail.rows, trail.rows @ rows.T], axis=1))
-    (both, curvature), (found, residuals, all_settled) = jax.lax.scan(one, (both, members.curvature), (lams, given))
+    carry = both, members.curvature, None if near is None else near.anchor
+    (both, curvature, _), (found, residuals, all_settled) = jax.lax.scan(one, carry, (lams, given))
     trail = Trail(both.lams, both.rows[:, :n])
     expected = onward(trail.rows, trail.lams, following)
     excess, ahead = _excess(columns, coarse, problem, residuals, lams, following)

@@ -72,7 +72,7 @@ def fit(
     ``_moments.of_lanes`` would find, if they are known.
     """
     n, p = design.X.shape
-    if moments is None and by_moments(design, penalty, dual=dual):
+    if moments is None and by_moments(design, dual=dual):
         moments = _moments.of_lanes(design, weights, ids)
     found: list[tuple[np.ndarray, ...]] = []
     for lane in range(len(weights)):
@@ -96,9 +96,11 @@ def fit(
         near = None if near is None else np.asarray(near)
         work: Any = FromGram(problem) if columns is None else FromColumns(columns, problem)
         bent = int((own > 0).sum())  # λ, decreasing, of which the dual knows
-        if columns is not None and bent and _dual.serves(columns, problem, design, own[:bent], few_rows=not dual):
+        served = columns is not None and bent > 0 and _dual.serves(columns, design, own[:bent], few_rows=not dual)
+        if served and columns is not None:
             rest = _dual.apart(columns, problem, design)
-            units = rest.whole(_dual.follow(rest.columns, rest.problem, own[:bent], of_lane, near))
+            proximal = not _dual.curved(rest.problem)
+            units = rest.whole(_dual.follow(rest.columns, rest.problem, own[:bent], of_lane, near, proximal=proximal))
             if len(units) == bent < len(own) and np.isfinite(units[-1]).all():
                 later = functools.partial(_later, of_lane, bent)
                 units = np.concatenate([units, _together.follow(work, np.flatnonzero(units[-1]), own[bent:], later, origin=units[-1])])
@@ -109,11 +111,10 @@ def fit(
     return stacked(found, len(lams))
 
 
-def by_moments(design: Design, penalty: Strengths, *, dual: bool = False) -> bool:
-    """Whether the Gram matrix of all columns is what it is solved by."""
+def by_moments(design: Design, *, dual: bool = False) -> bool:
+    """Whether the Gram matrix of all columns is what it is solved by: in the dual none is needed."""
     n, p = design.X.shape
-    wide = (dual or p > max(n, FEW)) and _dual.curved(design, penalty)  # then none is needed
-    return _moments.enough(n, p) and not wide and not isinstance(design.X, Sparse)
+    return _moments.enough(n, p) and not dual and p <= max(n, FEW) and not isinstance(design.X, Sparse)
 
 
 def _later(told: Callable[[int, np.ndarray], bool], before: int, done: int, coef: np.ndarray) -> bool:

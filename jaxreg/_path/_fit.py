@@ -174,7 +174,7 @@ def _by_the_dual(problem: Problem, weights: np.ndarray, lams: np.ndarray) -> Cal
     """Of an elastic net that was solved by the Gram matrix of its few features, which correlations spoil; None of another."""
     n, p = problem.design.X.shape
     penalty = _elastic.strengths(problem.setup, problem.design, problem.penalty)
-    if penalty is None or not _elastic.at_once(n, p) or not _dual.fits(problem.design, penalty) or isinstance(problem.design.X, Sparse):
+    if penalty is None or not _elastic.at_once(n, p) or not _dual.fits(problem.design) or isinstance(problem.design.X, Sparse):
         return None
 
     def closer(lanes: np.ndarray, at: np.ndarray, *_: np.ndarray) -> Followed:

@@ -234,7 +234,10 @@ def check_rows(folds: Folds, weights: np.ndarray, labels: Any, loss: Loss) -> No
     present = weights > 0
     for k, (train, test) in enumerate(zip(folds.train & present, folds.test & present, strict=True)):
         if not test.any():
-            raise ValueError(f"folds: fold {k} holds out no row of positive weight")
+            raise ValueError(
+                f"folds: fold {k} holds out no row of positive weight, so that it has no error; leave rows of weight zero out of X, y, "
+                "sample_weight and folds (they change no fit)"
+            )
         if train.sum() < 2:
             raise ValueError(f"folds: fold {k} leaves fewer than two rows of positive weight to train on")
         lost = sorted(set(labels[present]) - set(labels[train])) if labels is not None else []

@@ -62,9 +62,9 @@ def path(
         ``λ·Σ|w|``.
       loss: data term; default ``losses.SquaredError()``, the sum of squares. λ is in units of this loss: under ``"sum"`` it
         grows with n.
-      lams: how many λ (log-spaced from the smallest that gives all zeros, down to 1e-3 of it when n > p, else 1e-2; for L2,
-        which has none, from the elastic net's at l1_ratio 1e-3, and a thousand times further down; other penalties without one, such as
-        ``Tikhonov``, need values), or the values in any order.
+      lams: how many λ (log-spaced from the smallest that gives all zeros, down to 1e-3 of it when n > p, else 1e-2; no λ does that
+        under L2: its grid starts where the elastic net's at l1_ratio 1e-3 would and ends at 1e-6 of that when n > p, else 1e-5; other
+        penalties without one, such as ``Tikhonov``, need values), or the values in any order.
       intercept: whether to fit b. Under ``Cox`` none is identified: there is none, and 0 is reported.
       standardize: scale columns to unit (weighted, 1/n) standard deviation inside, so that the penalty acts on
         ``w·sd``; coefficients come back on the original scale.

@@ -168,7 +168,7 @@ class Path:
         if self.gap_reason:
             rows.append(f"no gap: {self.gap_reason}")
         if self.fallback:
-            rows.append(f"method: {self.fallback}")
+            rows.append(f"fallback: {self.fallback}")
         return "\n".join(rows)
 
 

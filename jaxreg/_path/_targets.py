@@ -33,7 +33,7 @@ def fit(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
     """(coefficients, intercepts, scales) of each lane (row of weights) at every λ (decreasing), and how they were found."""
     exact = design.lower is None and not (np.asarray(penalty.b) > 0).any()
-    shared = _moments.enough(*design.X.shape) if exact else _elastic.by_moments(design, penalty)
+    shared = _moments.enough(*design.X.shape) if exact else _elastic.by_moments(design)
     moments = _moments.of_lanes(design, weights, ids) if shared else None
     answers, scales = [], None
     for target, (one, of_one, strength, _) in enumerate(_likelihood.by_target(setup, design, penalty, jnp.zeros(()))):
