@@ -60,8 +60,8 @@ def forget_programs():
 
 
 @pytest.fixture(autouse=True)
-def forget_at_once(request):
-    """The same within a module of slow tests, each of which may compile dozens of its own."""
+def forget_at_once():
+    """The same within a module whose every test compiles programs of its own."""
     yield
-    if request.node.get_closest_marker("slow") and (mappings() or 0) > 30_000:
+    if (mappings() or 0) > 30_000:
         jax.clear_caches()

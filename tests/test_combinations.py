@@ -17,7 +17,6 @@ import jaxreg
 
 from .convex import CLASSES_APART, FACTORS, PENALTIES, SEPARABLE, Case, Made
 
-pytestmark = pytest.mark.usefixtures("forget_at_once")
 NAMES = list(FACTORS)
 
 

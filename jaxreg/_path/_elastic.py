@@ -96,8 +96,7 @@ def fit(
         near = None if near is None else np.asarray(near)
         work: Any = FromGram(problem) if columns is None else FromColumns(columns, problem)
         bent = int((own > 0).sum())  # λ, decreasing, of which the dual knows
-        served = columns is not None and bent > 0 and _dual.serves(columns, design, own[:bent], few_rows=not dual)
-        if served and columns is not None:
+        if columns is not None and bent and _dual.serves(columns, design, own[:bent], few_rows=not dual):
             rest = _dual.apart(columns, problem, design)
             proximal = not _dual.curved(rest.problem)
             units = rest.whole(_dual.follow(rest.columns, rest.problem, own[:bent], of_lane, near, proximal=proximal))
