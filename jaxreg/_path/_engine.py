@@ -17,8 +17,10 @@ from jaxtyping import Array, Float
 
 from .._penalties import Penalty
 from ..losses import Loss, SquaredError
+from ._blocks import on_blocks
 from ._columns import Matrix, means, predictors, squares
-from ._newton import Penalised, Smooth, minimise
+from ._newton import Smooth, minimise
+from ._penalised import Penalised
 
 
 class Design(NamedTuple):
@@ -40,6 +42,7 @@ class Setup(NamedTuple):
     standardize: bool
     outputs: int | None  # None for a vector of coefficients, else the number of columns
     bucket: int  # features in a working set; the number of features when there is none
+    block: int | None = None  # features in each block that the penalty is a sum over, None where it is no such sum
 
     @property
     def columns(self) -> int:
@@ -237,15 +240,18 @@ def advance(
 
 def _whole(setup: Setup, design: Design, Z: Array, lane: Lane, penalty: Penalty, point: Point, unit: Array, tol: Array):
     smooth = smooth_part(setup, design, Z, lane.weights, lane.gram)
-    penalised = Penalised(penalty, point.coef.shape)
+    penalised = Penalised(penalty, point.coef.shape, setup.block)
     z = jnp.concatenate([point.coef.ravel(), point.intercept])
     z, _, _ = minimise(smooth, penalised, z, unit, tol, quadratic=isinstance(setup.loss, SquaredError))
     return Point(*penalised.split(z)), jnp.zeros((), bool)
 
 
 def _working_set(setup: Setup, design: Design, Z: Array, lane: Lane, penalty: Penalty, point: Point, unit: Array, tol: Array):
-    """Solve on a bucket of features, check the stationarity of all, let violators in, repeat."""
-    p, bucket = Z.shape[1], setup.bucket
+    """Solve on a bucket of features, check the stationarity of all, let the blocks of violators in, repeat."""
+    assert setup.block is not None  # else there is no working set
+    shape, block = point.coef.shape, setup.block
+    count = shape[0] // block
+    most = max(setup.bucket // block, 1)
 
     def slope(point: Point) -> tuple[Array, Array]:
         eta = predictor(setup, Z, point.coef, point.intercept, design.offset)
@@ -254,40 +260,34 @@ def _working_set(setup: Setup, design: Design, Z: Array, lane: Lane, penalty: Pe
 
     def violations(point: Point) -> tuple[Array, Array, Array]:
         g, g_intercept = slope(point)
-        lower, upper = penalty.subdifferential(point.coef)
-        each = jnp.maximum(jnp.maximum(lower + g, -g - upper), 0.0)
+        each = penalty._residual(point.coef, g)
         reached = jnp.sqrt(jnp.sum(each**2) + jnp.sum(g_intercept**2))
-        by_feature = each if setup.outputs is None else jnp.max(each, axis=1)
         needed = (point.coef != 0) | penalty.free(point.coef)
-        needed = needed if setup.outputs is None else jnp.any(needed, axis=1)
-        return by_feature, needed, reached
+        return jnp.max(each.reshape(count, -1), axis=1), jnp.any(needed.reshape(count, -1), axis=1), reached
 
     def body(carry: tuple[Point, Array, Array, Array]) -> tuple[Point, Array, Array, Array]:
-        point, best, stalled, count = carry
-        by_feature, needed, _ = violations(point)
-        _, chosen = jax.lax.top_k(jnp.where(needed, jnp.inf, by_feature), bucket)
+        point, lowest, stalled, rounds = carry
+        violation, needed, _ = violations(point)
+        _, best = jax.lax.top_k(jnp.where(needed, jnp.inf, violation), most)
+        rows = best[:, None] * block + jnp.arange(block)
+        chosen = rows.ravel()
         smooth = smooth_part(setup, design, Z[:, chosen], lane.weights, None)
-        penalised = Penalised(_take(penalty, chosen, point.coef.shape), setup.shape(bucket))
+        penalised = Penalised(on_blocks(penalty, rows, shape), setup.shape(chosen.size), block)
         z = jnp.concatenate([point.coef[chosen].ravel(), point.intercept])
         z, _, _ = minimise(smooth, penalised, z, unit, 0.3 * tol, quadratic=isinstance(setup.loss, SquaredError))
         coef, intercept = penalised.split(z)
         new = Point(jnp.zeros_like(point.coef).at[chosen].set(coef), intercept)
         reached = violations(new)[2]
-        return new, jnp.minimum(reached, best), jnp.where(reached < 0.7 * best, 0, stalled + 1), count + 1
+        return new, jnp.minimum(reached, lowest), jnp.where(reached < 0.7 * lowest, 0, stalled + 1), rounds + 1
 
     def unfinished(carry: tuple[Point, Array, Array, Array]) -> Array:
-        _, best, stalled, count = carry
-        return (best > tol) & (stalled < 4) & (count < 40)
+        _, lowest, stalled, rounds = carry
+        return (lowest > tol) & (stalled < 4) & (rounds < 40)
 
     start = (point, violations(point)[2], jnp.zeros((), int), jnp.zeros((), int))
     point, *_ = jax.lax.while_loop(unfinished, body, start)
     _, needed, _ = violations(point)
-    return point, (jnp.sum(needed) >= bucket) & (bucket < p)
-
-
-def _take(penalty: Penalty, chosen: Array, shape: tuple[int, ...]) -> Penalty:
-    """A separable penalty on some rows of the coefficients: its strengths, spread over them, are gathered too."""
-    return jax.tree.map(lambda s: jnp.broadcast_to(s, shape)[chosen], penalty)
+    return point, (jnp.sum(needed) >= most) & (most < count)
 
 
 def null_point(setup: Setup, p: int, lanes: int, level: Array) -> Point:
@@ -296,12 +296,13 @@ def null_point(setup: Setup, p: int, lanes: int, level: Array) -> Point:
     return Point(jnp.zeros((lanes, *setup.shape(p)), level.dtype), jnp.broadcast_to(level.reshape(-1)[:columns], (lanes, columns)))
 
 
-def buckets(columns: int, p: int, separable: bool) -> list[int]:
+def buckets(setup: Setup, p: int, separable: bool) -> list[int]:
     """Working-set sizes (features) to try in turn: all of them where a dense Newton step allows, else growing ones.
 
-    A penalty that is not separable has no restriction to some features; it is always solved whole.
+    A penalty that is no sum over blocks has no restriction to some features; it is always solved whole.
     """
-    if p * columns <= 1024 or not separable:
+    if p * setup.columns <= 1024 or setup.block is None:
         return [p]
-    most = max(2048 // columns, 1)
-    return sorted({min(size, most, p) for size in (64 // columns + 16, 256, 1024, 2048)})
+    most = max(2048 // setup.columns, 1)
+    sizes = {min(size, most, p) for size in (64 // setup.columns + 16, 256, 1024, 2048)}
+    return sorted(sizes if separable else {*sizes - {min(sizes)}, p})

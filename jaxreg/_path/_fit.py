@@ -16,7 +16,7 @@ from ._certificate import Certificate, Null, free_columns, null_model, why_no_ga
 from ._certified import certificates, reached, shortfall
 from ._columns import Sparse, refusal
 from ._engine import prepare, scales_of
-from ._follow import CHUNK, Followed, follow, part_of, row_space
+from ._follow import CHUNK, Followed, follow, in_blocks, part_of, row_space
 from ._grid import default_grid, default_ratios
 from ._inputs import Problem
 from ._interrupt import Stop, never
@@ -295,8 +295,9 @@ def _newton(problem: Problem, weights: np.ndarray, null: Null, lams: Any, tol: f
     """By the method that takes every loss and penalty."""
     squares = quadratic(problem)
     if squares is None or not _wide(problem):
-        told = interest.teller(len(lams))
-        return follow(problem, prepare(problem.setup, problem.design, jnp.asarray(weights)), null, lams, tol, told)
+        ordered = in_blocks(problem)
+        told, (setup, design) = interest.teller(len(lams)), ordered.problem[:2]
+        return ordered.original(follow(ordered.problem, prepare(setup, design, jnp.asarray(weights)), null, lams, tol, told))
     reduced = row_space(problem, squares, null, tol)
     found = _newton(reduced.problem, weights, reduced.null, lams, tol, interest._replace(max_nonzeros=None))
     coef = reduced.original(found.coef)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._penalties import L2
+from ._blocks import blocks, on_blocks
 from ._certificate import Null, facts
 from ._engine import Lane, advance, buckets, null_point
 from ._inputs import Problem
@@ -30,13 +31,13 @@ def follow(problem: Problem, lanes: Lane, null: Null, lams: Any, tol: float, tol
     """The host loop over chunks of λ: grows the working set when one overflows. ``told`` of lane 0's answers, it may stop early."""
     setup, design = problem.setup, problem.design
     dtype, p = design.X.dtype, design.X.shape[1]
-    sizes = buckets(setup.columns, p, problem.penalty.separable)
+    sizes = buckets(setup, p, problem.penalty.separable)
     points = null_point(setup, p, len(lanes.weights), null.level)
     if not jnp.isfinite(facts(problem.penalty, setup.shape(p), dtype)[1]):
         # Zero is not in the set, and outside of it no residual shows the way: from its nearest point.
         points = points._replace(coef=jnp.broadcast_to(problem.penalty.prox(points.coef[0]), points.coef.shape))
     # The gap is of the residual's first order at worst; aiming four digits below tol costs a Newton step or none.
-    aim = jnp.asarray(max(1e-4 * tol, 64 * float(jnp.finfo(dtype).eps)), dtype)
+    aim = jnp.asarray(max(1e-4 * tol, 4 * float(jnp.finfo(dtype).eps)), dtype)
     unit = null.size
     steps, wanted = _stepping_stones(np.asarray(lams), float(null.lambda_max))
     total, chunk = len(steps), CHUNK
@@ -55,6 +56,40 @@ def follow(problem: Problem, lanes: Lane, null: Null, lams: Any, tol: float, tol
         if told(found, parts[-1].coef[0].reshape(len(kept), p * setup.columns)) and found:
             break
     return Followed(*(np.concatenate(column, axis=1) for column in zip(*parts, strict=True)))
+
+
+class InBlocks(NamedTuple):
+    """A problem whose features are block by block, of one size each; columns of zeros fill the smaller blocks."""
+
+    problem: Problem
+    places: np.ndarray | None  # of the features among them; None where they were there
+
+    def original(self, found: Followed) -> Followed:
+        """Answers of the problem with its features where they were."""
+        if self.places is None:
+            return found
+        assert found.scaled is not None  # Newton's method knows them
+        return found._replace(coef=found.coef[:, :, self.places], scaled=found.scaled[:, :, self.places])
+
+
+def in_blocks(problem: Problem) -> InBlocks:
+    """For ``Setup.block``; a problem of a penalty without blocks is left as it is."""
+    setup, design, penalty = problem.setup, problem.design, problem.penalty
+    p = design.X.shape[1]
+    shape = setup.shape(p)
+    table = blocks(penalty, shape)
+    if table is None or np.array_equal(table.ravel(), np.arange(p)):
+        return InBlocks(problem, None)
+    features = table.ravel()
+
+    def at(of_features: Any, fill: Any) -> Any:
+        return None if of_features is None else of_features.at[features].get(mode="fill", fill_value=fill)
+
+    X = design.X.at[:, features].get(mode="fill", fill_value=0)
+    design = design._replace(X=X, free=at(design.free, False), lower=at(design.lower, -np.inf), upper=at(design.upper, np.inf))
+    setup = setup._replace(bucket=buckets(setup, features.size, penalty.separable)[0])
+    ordered = problem._replace(setup=setup, design=design, penalty=on_blocks(penalty, jnp.asarray(table), shape))
+    return InBlocks(ordered, np.argsort(features, kind="stable")[:p])
 
 
 class RowSpace(NamedTuple):
@@ -96,7 +131,10 @@ def row_space(problem: Problem, a: Any, null: Null, tol: float) -> RowSpace:
         mix = jnp.eye(rows.shape[1], dtype=rows.dtype)
     n = rows.shape[1]
     reduced = problem._replace(
-        setup=setup._replace(bucket=n), design=design._replace(X=rows, free=jnp.zeros(n, bool)), penalty=L2(1.0), free=np.zeros(n, bool)
+        setup=setup._replace(bucket=n, block=1),
+        design=design._replace(X=rows, free=jnp.zeros(n, bool)),
+        penalty=L2(1.0),
+        free=np.zeros(n, bool),
     )
     slope = _reduced(mix, base, a, null.slope)
     return RowSpace(reduced, null._replace(slope=slope), mix, base, a)

@@ -14,6 +14,7 @@ from jaxtyping import Array
 from .._dtypes import is_concrete, on_device, x64_scope
 from .._penalties import Penalty, UnknownOperation
 from ..losses import Loss, SquaredError
+from ._blocks import blocks
 from ._certificate import facts
 from ._columns import as_sparse, entries, is_sparse, refusal
 from ._engine import Design, Setup, buckets
@@ -122,7 +123,9 @@ def check_problem(
     y, free_features, (shift, low, up) = on_device((y, free, rest))
     design = Design(_matrix(X, found, dtype, weights, loss), y, shift, free_features, low, up)
     _check_operations(setup, design, penalty)
-    setup = setup._replace(bucket=buckets(setup.columns, p, penalty.separable)[0])
+    table = blocks(penalty, shape)
+    setup = setup._replace(block=None if table is None else table.shape[1])
+    setup = setup._replace(bucket=buckets(setup, p, penalty.separable)[0])
     return Problem(setup, design, weights, penalty, free, as_numpy, offset is not None)
 
 

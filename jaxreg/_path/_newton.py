@@ -3,8 +3,8 @@
 z is one flat vector: the coefficients, then the intercepts, which no penalty sees. Each outer step minimises the
 quadratic model with the penalty kept exact, then searches the line (Lee, Sun and Saunders, Proximal Newton-type methods
 for minimizing composite functions, 2014, algorithm 1). The model is minimised by short bursts of accelerated proximal
-gradient steps, which find the support, and Newton steps on that support, which finish: a convex piecewise quadratic needs
-few of them when the previous λ warm-starts it.
+gradient steps, or of descent block by block where the penalty is a sum over blocks, which find the support, and Newton steps on
+that support, which finish: a convex piecewise quadratic needs few of them when the previous λ warm-starts it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
-from .._penalties import Penalty
+from ._batch import largest_eigenvalue
+from ._penalised import Penalised, Vector, block_descent
 
-Vector = Array  # one-dimensional; sizes differ between z and its parts
+_SWEEPS = 4  # of block coordinate descent between two Newton steps
 _BURST = 8  # proximal gradient steps between two Newton steps: enough to move the support, cheap beside a factorisation
 # Sizes of the gathered support: a factorisation costs the cube, a size costs compile time.
-_SUPPORTS = (128, 384)
+_SUPPORTS = (64, 128, 256, 384, 512, 768)
 _INNER = 200
 _OUTER = 60
 
@@ -40,48 +40,6 @@ class Smooth(NamedTuple):
     bent: bool = False  # whether the gradient has kinks: near the solution a full step may then lead to and fro
 
 
-class Penalised(NamedTuple):
-    """A penalty on the first entries of z, with the tree of one coefficient array around it taken off."""
-
-    penalty: Penalty
-    shape: tuple[int, ...]
-
-    def split(self, z: Vector) -> tuple[Array, Vector]:
-        """(coef, intercept) of z."""
-        size = int(np.prod(self.shape))
-        return z[:size].reshape(self.shape), z[size:]
-
-    def value(self, z: Vector) -> Any:
-        return self.penalty(self.split(z)[0])
-
-    def grad(self, z: Vector) -> Vector:
-        coef, intercept = self.split(z)
-        return jnp.concatenate([self.penalty.grad(coef).ravel(), jnp.zeros_like(intercept)])
-
-    def prox(self, z: Vector, steps: Any) -> Vector:
-        coef, intercept = self.split(z)
-        own = self.split(steps)[0] if self.penalty.separable else steps
-        return jnp.concatenate([self.penalty.prox(coef, own).ravel(), intercept])
-
-    def support(self, z: Vector) -> Array:
-        coef, intercept = self.split(z)
-        return jnp.concatenate([self.penalty.support(coef).ravel(), jnp.ones(intercept.shape, bool)])
-
-    def hessian(self, z: Vector) -> Array:
-        coef, intercept = self.split(z)
-        if self.penalty.separable:
-            return jnp.diag(jnp.concatenate([self.penalty.curvature(coef).ravel(), jnp.zeros_like(intercept)]))
-        block = jax.jacfwd(self.penalty.grad)(coef).reshape(coef.size, coef.size)
-        return jnp.pad(block, (0, intercept.size))
-
-    def residual(self, z: Vector, slope: Vector) -> Any:
-        """Distance from stationarity when the data term has gradient ``slope`` at z."""
-        coef, intercept = self.split(z)
-        del intercept
-        slope_coef, slope_intercept = self.split(slope)
-        return jnp.sqrt(self.penalty.subdiff_distance(coef, slope_coef) ** 2 + jnp.sum(slope_intercept**2))
-
-
 def minimise_quadratic(H: Array, h: Vector, penalised: Penalised, z: Vector, tol: Any) -> Vector:
     """``argmin ½zᵀHz − hᵀz + penalty(z)`` from a warm start, to a stationarity residual of ``tol``."""
     diagonal = jnp.diag(H)
@@ -91,7 +49,8 @@ def minimise_quadratic(H: Array, h: Vector, penalised: Penalised, z: Vector, tol
         # The largest row sum bounds the spectral radius of the Jacobi-scaled matrix, so the steps are never too long.
         steps = 1 / (scale * jnp.maximum(jnp.max(jnp.sum(jnp.abs(H) / root / root[:, None], axis=1)), 1))
     else:
-        steps = 1 / jnp.maximum(jnp.max(jnp.sum(jnp.abs(H), axis=1)), jnp.finfo(H.dtype).tiny)
+        steps = 1 / jnp.maximum(largest_eigenvalue(H), jnp.finfo(H.dtype).tiny)
+    sweeps = block_descent(H, h, penalised) if penalised.grouped else None
     # Cholesky needs a positive definite matrix where columns are duplicated; the bias this brings is undone by iterating.
     jitter = 64 * h.size * jnp.finfo(H.dtype).eps
 
@@ -126,7 +85,7 @@ def minimise_quadratic(H: Array, h: Vector, penalised: Penalised, z: Vector, tol
                 chosen = jnp.nonzero(free, size=size, fill_value=h.size)[0]
                 real = chosen < h.size
                 block = H.at[chosen[:, None], chosen].get(mode="fill", fill_value=0)
-                block += curvature.at[chosen[:, None], chosen].get(mode="fill", fill_value=0)
+                block += curvature(chosen)
                 unit = root.at[chosen].get(mode="fill", fill_value=1)  # to a unit diagonal, so that no column's scale matters
                 factor = jax.scipy.linalg.cho_factor(block / unit / unit[:, None] + jnp.diag(jnp.where(real, jitter, 1.0)))
                 move = jax.scipy.linalg.cho_solve(factor, -slope.at[chosen].get(mode="fill", fill_value=0) / unit) / unit
@@ -143,17 +102,17 @@ def minimise_quadratic(H: Array, h: Vector, penalised: Penalised, z: Vector, tol
 
     def improve(z: Vector, stalled: Any) -> Vector:
         # Where the support is hard to find, longer bursts are what finds it.
-        start = z if penalised.penalty.smooth else burst(z, _BURST << stalled)
+        if penalised.penalty.smooth:
+            return z + newton(z)
+        start = burst(z, _BURST << stalled) if sweeps is None else sweeps(z, _SWEEPS << stalled)
         move = newton(start)
         full = start + move
-        if penalised.penalty.smooth:
-            return full
         if not penalised.penalty.separable:
-            candidates = jnp.stack([start, gradient_step(full), *[start + 0.25**k * move for k in range(5)]])
-            return choose(candidates)
+            on_the_way = [start + 0.25**k * move for k in range(5)]
+            return choose(jnp.stack([start, *on_the_way, *([gradient_step(full)] if sweeps is None else [])]))
         # Where the Newton step crosses zero the sign it assumed is wrong: stop at the first crossing, on the kink.
         crossing = jnp.where((start != 0) & (start * full < 0), jnp.abs(start) / jnp.where(move == 0, 1, jnp.abs(move)), jnp.inf)
-        crossing = crossing.at[np.prod(penalised.shape, dtype=int) :].set(jnp.inf)
+        crossing = crossing.at[penalised.size :].set(jnp.inf)
         first = jnp.min(crossing)
         blocked = jnp.where(crossing == first, 0.0, start + jnp.minimum(first, 1) * move)
         return choose(jnp.stack([start, full, gradient_step(full), blocked]))

@@ -20,7 +20,8 @@ from ._certificate import Null
 from ._engine import Design, Setup, predictor, scales, scales_of, smooth_part
 from ._follow import CHUNK, part_of
 from ._inputs import Problem
-from ._newton import Penalised, Smooth, minimise
+from ._newton import Smooth, minimise
+from ._penalised import Penalised
 
 _FEW, _GROWTH = 64, 4  # features in the smallest bucket, and from one to the next: each is compiled anew
 _STEPS = 50

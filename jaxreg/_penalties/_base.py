@@ -183,13 +183,16 @@ class Penalty:
 
         Zero exactly where ``params`` is stationary for ``loss + penalty`` and ``grad`` is the loss's gradient.
         """
+        return norm(self._residual(params, grad))
+
+    def _residual(self, params: PyTree, grad: PyTree) -> PyTree:
+        """That distance, number by number, where the subdifferential is a sum of intervals and balls."""
         lower, upper = self.subdifferential(params)
 
         def outside(w: Any, g: Any, lo: Any, up: Any) -> Any:
             return jnp.where(lo > up, jnp.inf, jnp.maximum(jnp.maximum(lo + g, -g - up), 0.0)) if is_penalised_leaf(w) else None
 
-        residual = self._relax(params, jax.tree.map(outside, params, grad, lower, upper))
-        return norm(residual)
+        return self._relax(params, jax.tree.map(outside, params, grad, lower, upper))
 
     def _relax(self, params: PyTree, residual: PyTree) -> PyTree:
         """What is left of a residual after the part of the subdifferential that is no interval took its share."""
