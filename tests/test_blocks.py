@@ -131,3 +131,15 @@ def test_order_of_features_changes_nothing():
     mixed, sorted_ = fit(X, ids), fit(X[:, order], ids[order])
     assert mixed.converged.all()
     np.testing.assert_allclose(mixed.coef[:, order], sorted_.coef, atol=1e-7 * np.abs(sorted_.coef).max())
+
+
+@pytest.mark.parametrize("penalty", [jaxreg.MCP(), jaxreg.SCAD(), jaxreg.GroupMCP(groups=np.arange(300) // 3)], ids=str)
+def test_paths_of_folded_penalties_to_the_end(penalty):
+    """More features than rows, down to where the support is nearly of their rank: every point is stationary."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(80, 300))
+    y = X[:, :8] @ rng.normal(size=8) + rng.normal(size=80)
+    found = jaxreg.path(X, y, penalty, loss=jaxreg.losses.SquaredError("half_mean"), lams=20)
+    assert found.converged.all()
+    assert found.kkt.max() < 1e-10
+    assert found.nonzeros[-1] > 40

@@ -3,8 +3,8 @@
 z is one flat vector: the coefficients, then the intercepts, which no penalty sees. Each outer step minimises the
 quadratic model with the penalty kept exact, then searches the line (Lee, Sun and Saunders, Proximal Newton-type methods
 for minimizing composite functions, 2014, algorithm 1). The model is minimised by short bursts of accelerated proximal
-gradient steps, or of descent block by block where the penalty is a sum over blocks, which find the support, and Newton steps on
-that support, which finish: a convex piecewise quadratic needs few of them when the previous λ warm-starts it.
+gradient steps, or of descent in one block after the other where the penalty is a sum over blocks or features, which find the support,
+and Newton steps on that support, which finish: a convex piecewise quadratic needs few of them when the previous λ warm-starts it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ._penalised import Penalised, Vector, block_descent
 
 _SWEEPS = 4  # of block coordinate descent between two Newton steps
 _BURST = 8  # proximal gradient steps between two Newton steps: enough to move the support, cheap beside a factorisation
+_SHORTER = 5  # lengths of a Newton step that are tried
 # Sizes of the gathered support: a factorisation costs the cube, a size costs compile time.
 _SUPPORTS = (64, 128, 256, 384, 512, 768)
 _INNER = 200
@@ -50,7 +51,7 @@ def minimise_quadratic(H: Array, h: Vector, penalised: Penalised, z: Vector, tol
         steps = 1 / (scale * jnp.maximum(jnp.max(jnp.sum(jnp.abs(H) / root / root[:, None], axis=1)), 1))
     else:
         steps = 1 / jnp.maximum(largest_eigenvalue(H), jnp.finfo(H.dtype).tiny)
-    sweeps = block_descent(H, h, penalised) if penalised.grouped else None
+    sweeps = block_descent(H, h, penalised) if penalised.block is not None and not penalised.penalty.smooth else None
     # Cholesky needs a positive definite matrix where columns are duplicated; the bias this brings is undone by iterating.
     jitter = 64 * h.size * jnp.finfo(H.dtype).eps
 
@@ -106,16 +107,18 @@ def minimise_quadratic(H: Array, h: Vector, penalised: Penalised, z: Vector, tol
             return z + newton(z)
         start = burst(z, _BURST << stalled) if sweeps is None else sweeps(z, _SWEEPS << stalled)
         move = newton(start)
-        full = start + move
+        on_the_way = [start + 0.25**k * move for k in range(_SHORTER)]
+        careful = [gradient_step(on_the_way[0])] if penalised.penalty.separable or sweeps is None else []
         if not penalised.penalty.separable:
-            on_the_way = [start + 0.25**k * move for k in range(5)]
-            return choose(jnp.stack([start, *on_the_way, *([gradient_step(full)] if sweeps is None else [])]))
-        # Where the Newton step crosses zero the sign it assumed is wrong: stop at the first crossing, on the kink.
-        crossing = jnp.where((start != 0) & (start * full < 0), jnp.abs(start) / jnp.where(move == 0, 1, jnp.abs(move)), jnp.inf)
-        crossing = crossing.at[penalised.size :].set(jnp.inf)
+            return choose(jnp.stack([start, *on_the_way, *careful]))
+        # Where the Newton step crosses zero the sign it assumed is wrong: stop at the first crossing, on the kink, or at all of them.
+        full, coefficients = on_the_way[0], jnp.arange(len(z)) < penalised.size
+        crossed = coefficients & (start * full < 0)
+        crossing = jnp.where(crossed, jnp.abs(start) / jnp.where(move == 0, 1, jnp.abs(move)), jnp.inf)
         first = jnp.min(crossing)
         blocked = jnp.where(crossing == first, 0.0, start + jnp.minimum(first, 1) * move)
-        return choose(jnp.stack([start, full, gradient_step(full), blocked]))
+        clipped = [jnp.where(coefficients & (start * to < 0), 0.0, to) for to in on_the_way]
+        return choose(jnp.stack([start, full, *careful, blocked, *clipped]))
 
     def choose(candidates: Array) -> Vector:
         values = jax.vmap(objective)(candidates)
