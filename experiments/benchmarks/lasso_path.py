@@ -151,7 +151,7 @@ def skglm(tol: float) -> Method:
     return prepare
 
 
-def adelie(tol: float, ratio: float = 1.0) -> Method:
+def adelie(tol: float, ratio: float = 1.0, group: int = 1) -> Method:
     def prepare(problem: Problem) -> tuple[Callable[[], Any], Callable[[Any], Answer]]:
         import adelie
 
@@ -160,7 +160,8 @@ def adelie(tol: float, ratio: float = 1.0) -> Method:
         def fit() -> Any:
             family = adelie.glm.gaussian(y=problem.y)
             options: dict[str, Any] = {"early_exit": False, "tol": tol, "n_threads": THREADS, "progress_bar": False}
-            return adelie.grpnet(X=X, glm=family, lmda_path=problem.lams, alpha=ratio, **options)
+            groups = np.arange(0, X.shape[1], group)
+            return adelie.grpnet(X=X, glm=family, lmda_path=problem.lams, alpha=ratio, groups=groups, **options)
 
         return fit, lambda state: (state.betas.toarray(), np.asarray(state.intercepts))
 

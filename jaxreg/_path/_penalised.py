@@ -14,6 +14,7 @@ from .._penalties import Penalty
 from ._batch import largest_eigenvalue
 from ._blocks import on_blocks
 
+_SHORT = 256  # steps of a sweep that is one of several
 Vector = Array  # one-dimensional; sizes differ between z and its parts
 
 
@@ -97,7 +98,7 @@ def _hessian(penalty: Penalty, coef: Array) -> Array:
 
 
 def block_descent(H: Float[Array, "z z"], h: Vector, penalised: Penalised) -> Callable[[Vector, Any], Vector]:
-    """What takes z through some sweeps of block coordinate descent on ``½zᵀHz − hᵀz + penalty``.
+    """What takes z through sweeps of block coordinate descent on ``½zᵀHz − hᵀz + penalty``: at most so many, and one where they are long.
 
     A sweep is a proximal gradient step of each block that is not at zero, or not rightly (Tseng and Yun, A coordinate gradient descent
     method for nonsmooth separable minimization, 2009), in the block's own curvature: correlations between blocks do not shorten it.
@@ -116,16 +117,20 @@ def block_descent(H: Float[Array, "z z"], h: Vector, penalised: Penalised) -> Ca
         slope = slope + (new - old) @ jax.lax.dynamic_slice(H, (start, 0 * start), (width, len(h)))
         return jax.lax.dynamic_update_slice(z, new, (start,)), slope
 
-    def sweep(_: Any, carry: tuple[Vector, Vector]) -> tuple[Vector, Vector]:
-        z, slope = carry
+    def sweep(carry: tuple[Vector, Vector, Any, Any]) -> tuple[Vector, Vector, Any, Any]:
+        z, slope, left, steps = carry
         (coef, _), (of_coef, _) = penalised.split(z), penalised.split(slope)
         busy = jnp.any(((coef != 0) | (penalised.penalty._residual(coef, of_coef) > 0)).reshape(-1, width), axis=1)
         order = jnp.nonzero(busy, size=busy.size, fill_value=0)[0]
         z, slope = jax.lax.fori_loop(0, jnp.sum(busy), lambda i, carry: at_block(order[i], carry), (z, slope))
         move = -of_intercepts * slope[size:]
-        return z.at[size:].add(move), slope + move @ H[size:]
+        return z.at[size:].add(move), slope + move @ H[size:], left - 1, steps + jnp.sum(busy)
 
-    return lambda z, sweeps: jax.lax.fori_loop(0, sweeps, sweep, (z, H @ z - h))[0]
+    def descend(z: Vector, sweeps: Any) -> Vector:
+        first = (z, H @ z - h, jnp.asarray(sweeps), jnp.zeros((), int))
+        return jax.lax.while_loop(lambda carry: (carry[2] > 0) & (carry[3] < sweeps * _SHORT), sweep, first)[0]
+
+    return descend
 
 
 def _inverse(curvature: Array) -> Array:
