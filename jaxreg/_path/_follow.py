@@ -37,7 +37,7 @@ def follow(problem: Problem, lanes: Lane, null: Null, lams: Any, tol: float, tol
         # Zero is not in the set, and outside of it no residual shows the way: from its nearest point.
         points = points._replace(coef=jnp.broadcast_to(problem.penalty.prox(points.coef[0]), points.coef.shape))
     # The gap is of the residual's first order at worst; aiming four digits below tol costs a Newton step or none.
-    aim = jnp.asarray(max(1e-4 * tol, 4 * float(jnp.finfo(dtype).eps)), dtype)
+    aim = jnp.asarray(max(1e-4 * tol, 16 * float(jnp.finfo(dtype).eps)), dtype)
     unit = null.size
     steps, wanted = _stepping_stones(np.asarray(lams), float(null.lambda_max))
     total, chunk = len(steps), CHUNK

@@ -23,7 +23,7 @@ _SWEEPS = 4  # of block coordinate descent between two Newton steps
 _BURST = 8  # proximal gradient steps between two Newton steps: enough to move the support, cheap beside a factorisation
 _SHORTER = 5  # lengths of a Newton step that are tried
 # Sizes of the gathered support: a factorisation costs the cube, a size costs compile time.
-_SUPPORTS = (64, 128, 256, 384, 512, 768)
+_SUPPORTS = (64, 128, 256, 384, 512, 640, 768)
 _INNER = 200
 _OUTER = 60
 
