@@ -1,5 +1,7 @@
 """Penalties that are sums over blocks of features: found as such, restricted to some, and fitted on a working set of blocks."""
 
+import warnings
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -114,6 +116,39 @@ def test_rows_of_many_targets_are_blocks():
     assert by_groups.converged.all()
     np.testing.assert_allclose(by_axis.coef, by_groups.coef, atol=1e-8 * np.abs(by_groups.coef).max())
     assert 0 < np.any(by_axis.coef[-1] != 0, axis=1).sum() < 200
+
+
+@pytest.mark.parametrize("penalty", [jaxreg.L1(), jaxreg.L1(np.linspace(0.5, 2, 2000).reshape(10, 200))], ids=["one strength", "strengths"])
+def test_many_targets_of_a_robust_loss_are_so_many_paths(penalty):
+    """10 features of 200 targets are too many numbers for one working set, but the targets know nothing of each other."""
+    rng = np.random.default_rng(8)
+    X = rng.normal(size=(50, 10))
+    Y = X @ rng.normal(size=(10, 200)) + rng.standard_t(2, size=(50, 200))
+    lams, loss = [8.0, 2.0], jaxreg.losses.Huber()
+    together = jaxreg.path(X, Y, penalty, loss=loss, lams=lams)
+    assert together.converged.all()
+    for t in (0, 117):
+        own = jaxreg.L1(np.broadcast_to(penalty.lam, (10, 200))[:, t])
+        alone = jaxreg.path(X, Y[:, t], own, loss=loss, lams=lams)
+        np.testing.assert_allclose(together.coef[..., t], alone.coef, atol=1e-9)
+        np.testing.assert_allclose(
+            together.intercept[:, t], alone.intercept[:, 0] if alone.intercept.ndim > 1 else alone.intercept, atol=1e-9
+        )
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_a_group_in_large_units_is_fitted_in_float32(scale):
+    """Squares of its curvature, some 1e10, overflow there."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(300, 40)).astype(np.float32)
+    y = (rng.random(300) < 1 / (1 + np.exp(-X[:, :12] @ rng.normal(size=12) * 0.4))) * 1.0
+    X[:, :4] *= scale
+    penalty = jaxreg.GroupLasso(1.0, groups=np.arange(40) // 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", jaxreg.ConvergenceWarning)  # flagged: float32 misses tol where units differ that much
+        found = jaxreg.path(X, y, penalty, loss=jaxreg.losses.Logistic(), lams=[40.0, 10.0, 1.0])
+    assert found.gap.max() < 0.05  # a group that stays where it is leaves 0.8
+    assert (found.coef[-1, :4] != 0).all()
 
 
 def test_order_of_features_changes_nothing():

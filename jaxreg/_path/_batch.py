@@ -55,15 +55,17 @@ def largest_eigenvalue(G: Float[Array, "p p"]) -> Float[Array, ""]:
 def leading(G: Float[Array, "p p"], similar: Float[Array, "p"] | None = None) -> tuple[Float[Array, ""], Float[Array, "p"]]:
     """(:func:`largest_eigenvalue`, about its eigenvector), in fewer steps from that of a ``similar`` matrix."""
 
+    rows = jnp.max(jnp.sum(jnp.abs(G), axis=1))
+    unit = jnp.where(rows > 0, rows, 1)  # in which no square overflows or vanishes
+
     def step(_: Any, x: Array) -> Array:
-        y = G @ (G @ x)
+        y = G @ (G @ x / unit) / unit
         return y / jnp.maximum(jnp.linalg.norm(y), jnp.finfo(y.dtype).tiny)
 
     p = G.shape[0]
     start = jnp.cos(jnp.arange(p, dtype=G.dtype)) + 1.5 if similar is None else similar
     x = jax.lax.fori_loop(0, 12 if similar is None else 3, step, start / jnp.linalg.norm(start))
-    rows = jnp.max(jnp.sum(jnp.abs(G), axis=1))
-    return jnp.minimum(1.1 * jnp.linalg.norm(G @ x), rows), x
+    return jnp.minimum(1.1 * unit * jnp.linalg.norm(G @ x / unit), rows), x
 
 
 def residual(U: Float[Array, "L p"], slope: Float[Array, "L p"], soft: Array, low: Array, up: Array) -> Float[Array, "L"]:

@@ -16,7 +16,7 @@ from ._certificate import Certificate, Null, free_columns, null_model, why_no_ga
 from ._certified import certificates, reached, shortfall
 from ._columns import Sparse, refusal
 from ._engine import prepare, scales_of
-from ._follow import CHUNK, Followed, follow, in_blocks, part_of, row_space
+from ._follow import CHUNK, Followed, follow, in_blocks, of_targets, part_of, row_space
 from ._grid import default_grid, default_ratios
 from ._inputs import Problem
 from ._interrupt import Stop, never
@@ -295,6 +295,9 @@ def _newton(problem: Problem, weights: np.ndarray, null: Null, lams: Any, tol: f
     """By the method that takes every loss and penalty."""
     squares = quadratic(problem)
     if squares is None or not _wide(problem):
+        targets = of_targets(problem, null) if interest.max_nonzeros is None else []
+        if targets:
+            return _one_by_one(targets, weights, lams, tol, interest)
         ordered = in_blocks(problem)
         told, (setup, design) = interest.teller(len(lams)), ordered.problem[:2]
         return ordered.original(follow(ordered.problem, prepare(setup, design, jnp.asarray(weights)), null, lams, tol, told))
@@ -302,6 +305,18 @@ def _newton(problem: Problem, weights: np.ndarray, null: Null, lams: Any, tol: f
     found = _newton(reduced.problem, weights, reduced.null, lams, tol, interest._replace(max_nonzeros=None))
     coef = reduced.original(found.coef)
     return Followed(coef, found.intercept, coef)
+
+
+def _one_by_one(targets: list[tuple[Problem, Null]], weights: np.ndarray, lams: Any, tol: float, interest: Interest) -> Followed:
+    """The targets' answers side by side."""
+    found = []
+    for index, (problem, null) in enumerate(targets):
+        told, lanes = interest.teller(len(lams)).part(index, len(targets)), prepare(problem.setup, problem.design, jnp.asarray(weights))
+        found.append(follow(problem, lanes, null, lams, tol, told))
+        if told.stopped() and (index + 1 < len(targets) or found[-1].coef.shape[1] < len(lams)):
+            raise KeyboardInterrupt  # of no λ are all targets done
+    coef, intercept, scaled = zip(*found, strict=True)
+    return Followed(np.stack(coef, axis=-1), np.concatenate(intercept, axis=-1), np.stack(scaled, axis=-1))
 
 
 def quadratic(problem: Problem) -> Any:
