@@ -42,6 +42,7 @@ class Null(NamedTuple):
     size: Array  # its norm: the unit of stationarity residuals
     lambda_max: Array  # the smallest λ whose solution is all zero; ridge: the elastic net's at l1_ratio 1e-3
     smooth: Array  # whether that substitute was needed
+    push: Array  # Σ|s| of the gradient s in its predictor, () or (T,): of its rounding a sum of s that should be 0 consists
     means: Array | None  # weighted ones of the columns, which the pass over a dense X gives as well
 
 
@@ -133,7 +134,8 @@ def null_model(
     rounding = 64 * eps * jnp.abs(best) + jnp.sum(blur * (64 * eps) ** 2 * jnp.abs(eta))
     unit = jnp.where(value - best > rounding, value - best, 1)
     level = v @ (eta - design.offset) / jnp.sum(v)
-    return Null(value, best, unit, level, slope, jnp.where(size > 0, size, 1), *_largest(penalty, slope), means)
+    push = jnp.sum(jnp.abs(loss.grad(eta, y, v)), axis=0)
+    return Null(value, best, unit, level, slope, jnp.where(size > 0, size, 1), *_largest(penalty, slope), push, means)
 
 
 def _without_penalised(loss: Loss, A: Array, offset: Array, y: Array, v: Array) -> Array:
@@ -297,7 +299,9 @@ def _judge(
     """One λ, from the gradient ``slope`` = Xᵀs, ``slope_nu`` = Xᵀν and ``dual_value(t)`` = ⟨tν, o⟩ − F*(tν)."""
     factor = scale if setup.outputs is None else scale[:, None]
     member = bounded(penalty.at(lam), design, scale, setup.outputs)
-    kkt = jnp.sqrt(member.subdiff_distance(u, slope / factor) ** 2 + jnp.sum(slope_intercept**2)) / null.size
+    # In small units of X what rounding leaves of the intercept's equation would outweigh all the others.
+    left = jnp.maximum(jnp.abs(slope_intercept) - 16 * jnp.finfo(u.dtype).eps * null.push, 0)
+    kkt = jnp.sqrt(member.subdiff_distance(u, slope / factor) ** 2 + jnp.sum(left**2)) / null.size
     if not gap_defined:
         return Certificate(jnp.full((), jnp.nan, u.dtype), kkt, value)
     dual = jnp.where(member.free(u), 0.0, -slope_nu / factor)
