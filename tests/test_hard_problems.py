@@ -238,3 +238,26 @@ def test_towards_another_point():
     plain = jaxreg.path(X, y - X @ r, jaxreg.L2(), lams=[10.0, 1.0])
     np.testing.assert_allclose(fit.coef, plain.coef + r, atol=1e-11)
     assert fit.gap.max() < 1e-12
+
+
+@pytest.mark.parametrize(("dtype", "unit"), [(np.float64, 1e-12), (np.float32, 1e-6)])
+@pytest.mark.parametrize(
+    ("loss", "penalty"),
+    [
+        (jaxreg.losses.SquaredError(), jaxreg.L1()),
+        (jaxreg.losses.Huber(), jaxreg.L1()),
+        (jaxreg.losses.Logistic(), jaxreg.GroupLasso(1.0, groups=np.arange(12) // 3)),
+    ],
+    ids=["squares", "huber", "groups"],
+)
+def test_columns_in_small_units_change_nothing_but_units(loss, penalty, dtype, unit):
+    """What rounding leaves of the intercept's equation is large beside gradients of such columns, and hides nothing."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 12))
+    y = X[:, :3].sum(axis=1) + rng.logistic(size=80)
+    y = ((y > 0) * 1.0 if loss.classification else y).astype(dtype)
+    lams = np.array([20.0, 8.0, 3.0])
+    small = jaxreg.path((X * unit).astype(dtype), y, penalty, loss=loss, lams=unit * lams, tol=1e-4 if dtype == np.float32 else None)
+    expected = jaxreg.path(X, y.astype(float), penalty, loss=loss, lams=lams)
+    assert small.converged.all()
+    np.testing.assert_allclose(small.coef * unit, expected.coef, atol=1e-2 if dtype == np.float32 else 1e-6)

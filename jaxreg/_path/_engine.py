@@ -240,17 +240,22 @@ def advance(
 
 def _whole(setup: Setup, design: Design, Z: Array, lane: Lane, penalty: Penalty, point: Point, unit: Array, tol: Array):
     smooth = smooth_part(setup, design, Z, lane.weights, lane.gram)
-    penalised = Penalised(penalty, point.coef.shape, setup.block)
+    penalised = Penalised(penalty, point.coef.shape, _unit_of(Z), setup.block)
     z = jnp.concatenate([point.coef.ravel(), point.intercept])
     z, _, _ = minimise(smooth, penalised, z, unit, tol, quadratic=isinstance(setup.loss, SquaredError))
     return Point(*penalised.split(z)), jnp.zeros((), bool)
+
+
+def _unit_of(Z: Array) -> Array:
+    """Of columns in small units, whose gradients are small too: the intercept's rounding would hide them."""
+    return jnp.minimum(jnp.max(jnp.abs(Z)), 1)
 
 
 def _working_set(setup: Setup, design: Design, Z: Array, lane: Lane, penalty: Penalty, point: Point, unit: Array, tol: Array):
     """Solve on a bucket of features, check the stationarity of all, let the blocks of violators in, repeat."""
     assert setup.block is not None  # else there is no working set
     shape, block = point.coef.shape, setup.block
-    count = shape[0] // block
+    count, unit_of_z = shape[0] // block, _unit_of(Z)
     most = max(setup.bucket // block, 1)
 
     def slope(point: Point) -> tuple[Array, Array]:
@@ -261,7 +266,7 @@ def _working_set(setup: Setup, design: Design, Z: Array, lane: Lane, penalty: Pe
     def violations(point: Point) -> tuple[Array, Array, Array]:
         g, g_intercept = slope(point)
         each = penalty._residual(point.coef, g)
-        reached = jnp.sqrt(jnp.sum(each**2) + jnp.sum(g_intercept**2))
+        reached = jnp.sqrt(jnp.sum(each**2) + jnp.sum((unit_of_z * g_intercept) ** 2))
         needed = (point.coef != 0) | penalty.free(point.coef)
         return jnp.max(each.reshape(count, -1), axis=1), jnp.any(needed.reshape(count, -1), axis=1), reached
 
@@ -272,7 +277,7 @@ def _working_set(setup: Setup, design: Design, Z: Array, lane: Lane, penalty: Pe
         rows = best[:, None] * block + jnp.arange(block)
         chosen = rows.ravel()
         smooth = smooth_part(setup, design, Z[:, chosen], lane.weights, None)
-        penalised = Penalised(on_blocks(penalty, rows, shape), setup.shape(chosen.size), block)
+        penalised = Penalised(on_blocks(penalty, rows, shape), setup.shape(chosen.size), unit_of_z, block)
         z = jnp.concatenate([point.coef[chosen].ravel(), point.intercept])
         z, _, _ = minimise(smooth, penalised, z, unit, 0.3 * tol, quadratic=isinstance(setup.loss, SquaredError))
         coef, intercept = penalised.split(z)

@@ -23,6 +23,7 @@ class Penalised(NamedTuple):
 
     penalty: Penalty
     shape: tuple[int, ...]
+    per_intercept: Any = 1.0  # what the intercept's gradient counts for beside the others
     block: int | None = None  # features in each of the blocks, one after the other, that the penalty is a sum over
 
     @property
@@ -90,7 +91,7 @@ class Penalised(NamedTuple):
         coef, intercept = self.split(z)
         del intercept
         slope_coef, slope_intercept = self.split(slope)
-        return jnp.sqrt(self.penalty.subdiff_distance(coef, slope_coef) ** 2 + jnp.sum(slope_intercept**2))
+        return jnp.sqrt(self.penalty.subdiff_distance(coef, slope_coef) ** 2 + jnp.sum((self.per_intercept * slope_intercept) ** 2))
 
 
 def _hessian(penalty: Penalty, coef: Array) -> Array:
