@@ -304,7 +304,8 @@ def null_point(setup: Setup, p: int, lanes: int, level: Array) -> Point:
 def buckets(setup: Setup, p: int, separable: bool) -> list[int]:
     """Working-set sizes (features) to try in turn: all of them where a dense Newton step allows, else growing ones.
 
-    A penalty that is no sum over blocks has no restriction to some features; it is always solved whole.
+    A penalty that is no sum over blocks has no restriction to some features; it is always solved whole. A sum over blocks is so in the
+    end, a sum over features stays on the last size, and what that misses is flagged.
     """
     if p * setup.columns <= 1024 or setup.block is None:
         return [p]

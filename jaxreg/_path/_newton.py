@@ -102,12 +102,13 @@ def minimise_quadratic(H: Array, h: Vector, penalised: Penalised, z: Vector, tol
         return jax.lax.switch(fitting, [solve(size) for size in sizes])
 
     def improve(z: Vector, stalled: Any) -> Vector:
-        # Where the support is hard to find, longer bursts are what finds it.
         if penalised.penalty.smooth:
             return z + newton(z)
+        # Where the support is hard to find, longer bursts are what finds it.
         start = burst(z, _BURST << stalled) if sweeps is None else sweeps(z, _SWEEPS << stalled)
         move = newton(start)
         on_the_way = [start + 0.25**k * move for k in range(_SHORTER)]
+        # Of groups the next sweep does what this step would, block by block.
         careful = [gradient_step(on_the_way[0])] if penalised.penalty.separable or sweeps is None else []
         if not penalised.penalty.separable:
             return choose(jnp.stack([start, *on_the_way, *careful]))
