@@ -131,9 +131,7 @@ def test_many_targets_of_a_robust_loss_are_so_many_paths(penalty):
         own = jaxreg.L1(np.broadcast_to(penalty.lam, (10, 200))[:, t])
         alone = jaxreg.path(X, Y[:, t], own, loss=loss, lams=lams)
         np.testing.assert_allclose(together.coef[..., t], alone.coef, atol=1e-9)
-        np.testing.assert_allclose(
-            together.intercept[:, t], alone.intercept[:, 0] if alone.intercept.ndim > 1 else alone.intercept, atol=1e-9
-        )
+        np.testing.assert_allclose(together.intercept[:, t], alone.intercept, atol=1e-9)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e4])
@@ -147,7 +145,7 @@ def test_a_group_in_large_units_is_fitted_in_float32(scale):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", jaxreg.ConvergenceWarning)  # flagged: float32 misses tol where units differ that much
         found = jaxreg.path(X, y, penalty, loss=jaxreg.losses.Logistic(), lams=[40.0, 10.0, 1.0])
-    assert found.gap.max() < 0.05  # a group that stays where it is leaves 0.8
+    assert found.gap.max() < (1e-5 if scale == 1 else 0.05)  # a group that stays where it is leaves 0.8
     assert (found.coef[-1, :4] != 0).all()
 
 

@@ -96,12 +96,7 @@ METHODS: dict[str, tuple[str, Method]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="group_path")
-    parser.add_argument("--problems", nargs="*", default=list("ABCD"), choices=list("ABCDEF"))
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--patience", type=float, default=20.0, help="seconds that one method may take of one row")
-    parser.add_argument("--memory", action="store_true", help="peak memory too; a process for each number")
-    parser.add_argument("--once", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = bench.options_of(parser, "ABCD", 5)
     warnings.simplefilter("ignore")  # peers warn of not having converged: the gap beside their time says so
     with x64_scope():
         if options.once:

@@ -339,6 +339,16 @@ def kilobytes(status: Path, field: str) -> int:
     return int(next(line for line in status.read_text().splitlines() if line.startswith(field)).split()[1])
 
 
+def options_of(parser: argparse.ArgumentParser, problems: str, repeats: int) -> argparse.Namespace:
+    """What the benchmarks of paths have in common, read beside what ``parser`` has already."""
+    parser.add_argument("--problems", nargs="*", default=list(problems), choices=list("ABCDEF"))
+    parser.add_argument("--repeats", type=int, default=repeats)
+    parser.add_argument("--patience", type=float, default=20.0, help="seconds that one method may take of one row")
+    parser.add_argument("--memory", action="store_true", help="peak memory too; a process for each number")
+    parser.add_argument("--once", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="lasso_path")
     parser.add_argument("rows", nargs="*", default=list("ABCDEF"), help="A to F; all by default")

@@ -197,12 +197,7 @@ def measure(work: str, row: str, repeats: int, patience: float, memory: bool) ->
 def main() -> None:
     parser = argparse.ArgumentParser(prog="paths")
     parser.add_argument("--work", nargs="*", default=list(WORKS), choices=list(WORKS))
-    parser.add_argument("--problems", nargs="*", default=list("ABCD"), choices=list("ABCDEF"))
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--patience", type=float, default=20.0, help="seconds that one method may take of one row")
-    parser.add_argument("--memory", action="store_true", help="peak memory too; a process for each number")
-    parser.add_argument("--once", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = bench.options_of(parser, "ABCD", 7)
     warnings.simplefilter("ignore")  # peers warn of not having converged: the gap beside their time says so
     with x64_scope():
         if options.once:

@@ -16,7 +16,7 @@ from ._certificate import Certificate, Null, free_columns, null_model, why_no_ga
 from ._certified import certificates, reached, shortfall
 from ._columns import Sparse, refusal
 from ._engine import prepare, scales_of
-from ._follow import CHUNK, Followed, follow, in_blocks, of_targets, part_of, row_space
+from ._follow import CHUNK, Followed, follow, in_blocks, part_of, row_space
 from ._grid import default_grid, default_ratios
 from ._inputs import Problem
 from ._interrupt import Stop, never
@@ -295,7 +295,7 @@ def _newton(problem: Problem, weights: np.ndarray, null: Null, lams: Any, tol: f
     """By the method that takes every loss and penalty."""
     squares = quadratic(problem)
     if squares is None or not _wide(problem):
-        targets = of_targets(problem, null) if interest.max_nonzeros is None else []
+        targets = _targets.apart(problem, null) if interest.max_nonzeros is None else []
         if targets:
             return _one_by_one(targets, weights, lams, tol, interest)
         ordered = in_blocks(problem)

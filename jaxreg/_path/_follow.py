@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -88,32 +87,9 @@ def in_blocks(problem: Problem) -> InBlocks:
 
     X = design.X.at[:, features].get(mode="fill", fill_value=0)
     design = design._replace(X=X, free=at(design.free, False), lower=at(design.lower, -np.inf), upper=at(design.upper, np.inf))
-    setup = setup._replace(bucket=buckets(setup, features.size, penalty.separable)[0])
+    setup = setup._replace(bucket=buckets(setup, features.size, separable=False)[0])
     ordered = problem._replace(setup=setup, design=design, penalty=on_blocks(penalty, jnp.asarray(table), shape))
     return InBlocks(ordered, np.argsort(features, kind="stable")[:p])
-
-
-def of_targets(problem: Problem, null: Null) -> list[tuple[Problem, Null]]:
-    """A problem for each target, where they are too many to be fitted together and nothing joins them; else none."""
-    setup, design, penalty = problem.setup, problem.design, problem.penalty
-    p = design.X.shape[1]
-    if setup.bucket >= p or setup.outputs in (None, 1) or setup.loss.vector or not penalty.separable:
-        return []
-    own = setup._replace(outputs=None)
-    own = own._replace(bucket=buckets(own, p, separable=True)[0])
-
-    def of_target(x: Any, t: int, shape: tuple[int, ...]) -> Any:
-        return x if x is None or jnp.ndim(x) == 0 else jnp.broadcast_to(x, shape)[..., t]
-
-    found = []
-    for t in range(setup.columns):
-        y, offset = design.y[:, t], design.offset[:, t]
-        lower, upper = (of_target(x, t, setup.shape(p)) for x in (design.lower, design.upper))
-        one = jax.tree.map(functools.partial(of_target, t=t, shape=setup.shape(p)), penalty)
-        parts = design._replace(y=y, offset=offset, lower=lower, upper=upper)
-        level, slope = null.level.reshape(-1)[t], null.slope[:, t]
-        found.append((problem._replace(setup=own, design=parts, penalty=one), null._replace(level=level, slope=slope)))
-    return found
 
 
 class RowSpace(NamedTuple):

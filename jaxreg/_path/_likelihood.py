@@ -123,8 +123,8 @@ def _silent(setup: Setup, rows: Float[Array, "size n"], v: Float[Array, "n"]) ->
     return high + low <= 64 * jnp.finfo(rows.dtype).eps * size if setup.intercept else size <= 0
 
 
-def by_target(setup: Setup, design: Design, penalty: Strengths, slope: Array) -> Iterator[tuple[Setup, Design, Strengths, Array]]:
-    """A penalty that is a sum over coefficients leaves nothing that targets share."""
+def by_target(setup: Setup, design: Design, penalty: Any, slope: Array) -> Iterator[tuple[Setup, Design, Any, Array]]:
+    """A penalty that is a sum over coefficients leaves nothing that targets share: a problem for each, with its part of every strength."""
     if setup.outputs is None:
         yield setup, design, penalty, slope
         return
@@ -134,7 +134,7 @@ def by_target(setup: Setup, design: Design, penalty: Strengths, slope: Array) ->
             return x[:, min(t, x.shape[1] - 1)] if np.ndim(x) == 2 else x
 
         one = design._replace(y=of(design.y), offset=of(design.offset), lower=of(design.lower), upper=of(design.upper))
-        yield setup._replace(outputs=None), one, Strengths(of(penalty.a), of(penalty.b)), of(slope)
+        yield setup._replace(outputs=None), one, jax.tree.map(of, penalty), of(slope)
 
 
 def _side_by_side(setup: Setup, answers: list[list[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

@@ -108,9 +108,9 @@ def minimise_quadratic(H: Array, h: Vector, penalised: Penalised, z: Vector, tol
         start = burst(z, _BURST << stalled) if sweeps is None else sweeps(z, _SWEEPS << stalled)
         move = newton(start)
         on_the_way = [start + 0.25**k * move for k in range(_SHORTER)]
-        # Of groups the next sweep does what this step would, block by block.
-        careful = [gradient_step(on_the_way[0])] if penalised.penalty.separable or sweeps is None else []
         if not penalised.penalty.separable:
+            # Of groups the next sweep does what a gradient step would, block by block.
+            careful = [gradient_step(on_the_way[0])] if sweeps is None else []
             return choose(jnp.stack([start, *on_the_way, *careful]))
         # Where the Newton step crosses zero the sign it assumed is wrong: stop at the first crossing, on the kink, or at all of them.
         full, coefficients = on_the_way[0], jnp.arange(len(z)) < penalised.size
@@ -119,7 +119,7 @@ def minimise_quadratic(H: Array, h: Vector, penalised: Penalised, z: Vector, tol
         first = jnp.min(crossing)
         blocked = jnp.where(crossing == first, 0.0, start + jnp.minimum(first, 1) * move)
         clipped = [jnp.where(coefficients & (start * to < 0), 0.0, to) for to in on_the_way]
-        return choose(jnp.stack([start, full, *careful, blocked, *clipped]))
+        return choose(jnp.stack([start, full, gradient_step(full), blocked, *clipped]))
 
     def choose(candidates: Array) -> Vector:
         values = jax.vmap(objective)(candidates)

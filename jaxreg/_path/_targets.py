@@ -1,16 +1,19 @@
-"""Squared error of many targets, under a penalty that is a sum over coefficients: a path for each, from moments that they share."""
+"""Many targets under a penalty that is a sum over coefficients: a path for each; under squared error from moments that they share."""
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._penalties import Penalty
 from ..losses import SquaredError
 from . import _elastic, _lasso, _likelihood, _moments
+from ._certificate import Null
 from ._columns import Sparse
 from ._elastic import Strengths, of_penalty
-from ._engine import Design, Setup
+from ._engine import Design, Setup, buckets
+from ._inputs import Problem
 from ._progress import Teller
 
 
@@ -49,3 +52,18 @@ def fit(
     assert scales is not None  # there is a target
     coef, intercept = np.stack([coef for coef, _ in answers], axis=-1), np.concatenate([level for _, level in answers], axis=-1)
     return coef, intercept, scales, "homotopy" if exact else "batch"
+
+
+def apart(problem: Problem, null: Null) -> list[tuple[Problem, Null]]:
+    """A problem for each target, where they are too many to be fitted together and nothing joins them; else none."""
+    setup, design, penalty = problem.setup, problem.design, problem.penalty
+    p = design.X.shape[1]
+    if setup.bucket >= p or setup.outputs in (None, 1) or setup.loss.vector or not penalty.separable:
+        return []
+    spread = jax.tree.map(lambda x: x if jnp.ndim(x) == 0 else jnp.broadcast_to(x, setup.shape(p)), penalty)
+    found = []
+    for target, (one, of_one, own, slope) in enumerate(_likelihood.by_target(setup, design, spread, null.slope)):
+        one = one._replace(bucket=buckets(one, p, separable=True)[0])
+        own_null = null._replace(level=null.level.reshape(-1)[target], slope=slope)
+        found.append((problem._replace(setup=one, design=of_one, penalty=own), own_null))
+    return found
