@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from .._penalties import Penalty
-from . import _elastic, _lasso, _moments, _ridge
+from . import _by_moments, _elastic, _lasso, _moments, _ridge
 from ._certificate import LANES, Certificate, Null, certify, certify_lanes, null_model
 from ._columns import Sparse
 from ._elastic import Strengths
@@ -118,10 +118,9 @@ def _fit(
     (n, p), dtype = design.X.shape, design.X.dtype
     A = jnp.ones((n, int(setup.intercept)), dtype)
     scale = scale_of(setup, design, weights[0]) if setup.standardize else jnp.ones(p, dtype)
-    null = null_model(setup, design, weights[0], scale, A, penalty)
+    moments, thin = _moments.summed(design, weights, folds, *_moments.means(design, weights[0]))
+    null = null_model(setup, design, weights[0], scale, A, penalty, moments)
     lams = jnp.where(relative, grid * null.lambda_max, grid)
-    assert null.means is not None  # X is dense
-    moments, thin = _moments.summed(design, weights, folds, null.means, _moments.mean_target(design, weights[0]))
     lanes = np.arange(len(weights))
     paths, criteria, sound = None, None, ~jnp.any(thin)
     if isinstance(kind, Squares):
@@ -134,7 +133,9 @@ def _fit(
         paths = _lasso.several(setup, design, moments, lanes, kind, lams, rooms, most)
         coef, intercept, scales = paths.coef, paths.intercept, paths.unit.scale
     answers = weights, scales, coef, intercept, coef * scales[:, None]
-    if len(lanes) == 1:
+    if _by_moments.serves(design):
+        certificate = _by_moments.certify(setup, design, moments, weights, scales, A, penalty, null, lams, coef, intercept, gap_defined)
+    elif len(lanes) == 1:
         own = certify(setup, design, *(x[0] for x in answers[:2]), A, penalty, null, lams, *(x[0] for x in answers[2:]), gap_defined)
         certificate = jax.tree.map(lambda x: x[None], own)
     else:

@@ -28,7 +28,7 @@ from ..losses._base import gram_of
 from ._columns import Matrix, Sparse, dense_columns, over_rows, pulls
 from ._engine import Design, Setup, all_predictors, bounded
 from ._known import ask
-from ._moments import SquaredSums, squared_sums
+from ._moments import Moments, SquaredSums, at_null, squared_sums
 
 
 class Null(NamedTuple):
@@ -43,7 +43,6 @@ class Null(NamedTuple):
     lambda_max: Array  # the smallest λ whose solution is all zero; ridge: the elastic net's at l1_ratio 1e-3
     smooth: Array  # whether that substitute was needed
     push: Array  # Σ|s| of the gradient s in its predictor, () or (T,): of its rounding a sum of s that should be 0 consists
-    means: Array | None  # weighted ones of the columns, which the pass over a dense X gives as well
 
 
 class Certificate(NamedTuple):
@@ -109,9 +108,18 @@ def constant_curvature(setup: Setup) -> bool:
 
 @functools.partial(jax.jit, static_argnames=("setup",))
 def null_model(
-    setup: Setup, design: Design, v: Float[Array, "n"], scale: Float[Array, "p"], A: Float[Array, "n q"], penalty: Penalty
+    setup: Setup,
+    design: Design,
+    v: Float[Array, "n"],
+    scale: Float[Array, "p"],
+    A: Float[Array, "n q"],
+    penalty: Penalty,
+    moments: Moments | None = None,
 ) -> Null:
-    """Fit the unpenalised coordinates alone."""
+    """Fit the unpenalised coordinates alone.
+
+    The ``moments`` of the squared error of one target, lane 0 of them under weights v, save a pass over X; no feature is free then.
+    """
     loss, y = setup.loss, design.y
     eta = _without_penalised(loss, A, design.offset, y, v) if A.shape[1] else design.offset
     factor = scale if setup.outputs is None else scale[:, None]
@@ -119,12 +127,12 @@ def null_model(
     # What the rounding of these sums, and of η in them, can account for is zero: a constant column explains nothing.
     blur = _blurred(loss, eta, y, v)
     terms = jnp.abs(loss.grad(eta, y, v)) + blur
-    if isinstance(design.X, Sparse):
-        slope, sums, means = design.X.T @ left, abs(design.X).T @ terms, None
+    if moments is not None:
+        slope, sums = at_null(setup, moments, v, terms)
+    elif isinstance(design.X, Sparse):
+        slope, sums = design.X.T @ left, abs(design.X).T @ terms
     else:
-        both = jnp.concatenate([left.reshape(len(v), -1), v[:, None]], axis=1)  # as one product they are one pass
-        found, sums = over_rows(design.X, (both, terms), lambda x, both, terms: (both.T @ x, (terms.T @ jnp.abs(x)).T))
-        slope, means = found[:-1].T.reshape(sums.shape), found[-1] / jnp.sum(v)
+        slope, sums = over_rows(design.X, (left, terms), lambda x, left, terms: ((left.T @ x).T, (terms.T @ jnp.abs(x)).T))
     slope, noise = slope / factor, 8 * jnp.finfo(slope.dtype).eps * sums / factor
     slope = jnp.where(jnp.abs(slope) <= noise, 0, slope)
     value, size = loss(eta, y, v), jnp.sqrt(jnp.sum(slope**2))
@@ -135,7 +143,7 @@ def null_model(
     unit = jnp.where(value - best > rounding, value - best, 1)
     level = v @ (eta - design.offset) / jnp.sum(v)
     push = jnp.sum(jnp.abs(loss.grad(eta, y, v)), axis=0)
-    return Null(value, best, unit, level, slope, jnp.where(size > 0, size, 1), *_largest(penalty, slope), push, means)
+    return Null(value, best, unit, level, slope, jnp.where(size > 0, size, 1), *_largest(penalty, slope), push)
 
 
 def _without_penalised(loss: Loss, A: Array, offset: Array, y: Array, v: Array) -> Array:
@@ -202,10 +210,10 @@ def certify(
     """
     loss, y = setup.loss, design.y
     scaled = coef * (scale if setup.outputs is None else scale[:, None]) if scaled is None else scaled
-    judge = functools.partial(_judge, setup, design, scale, penalty, null, gap_defined)
-
     if constant_curvature(setup):
-        return _certify_squares(setup, design, v, A, lams, coef, intercept, scaled, support, judge)
+        found = squared_sums(setup, design, v, A, coef, intercept, support)
+        return certify_sums(setup, design, v, scale, A, penalty, null, lams, scaled, *found, gap_defined)
+    judge = functools.partial(_judge, setup, design, scale, penalty, null, gap_defined)
 
     # The products with X of all λ together: each is one pass over X.
     eta = all_predictors(setup, design, coef, intercept)
@@ -253,32 +261,35 @@ def certify_lanes(
     return jax.lax.map(one, lanes, batch_size=LANES)
 
 
-def _certify_squares(
+def certify_sums(
     setup: Setup,
     design: Design,
-    v: Array,
-    A: Array,
-    lams: Array,
-    coef: Array,
-    intercept: Array,
+    v: Float[Array, "n"],
+    scale: Float[Array, "p"],
+    A: Float[Array, "n q"],
+    penalty: Penalty,
+    null: Null,
+    lams: Float[Array, "k"],
     scaled: Array,
-    support: Array | None,
-    judge: Callable[..., Certificate],
+    sums: SquaredSums,
+    lever: Float[Array, "q p"],
+    gap_defined: bool,
 ) -> Certificate:
+    """``certify`` of the squared error of one target, from what ``squared_sums`` finds."""
     # With the curvature 2c the same for every λ, ν = s − 2c·Am and all that is asked of it follow from sums over the rows.
     y = design.y
     curvature = setup.loss.curvature(design.offset, y, v)
-    sums, lever = squared_sums(setup, design, v, A, coef, intercept, support)
     hessian, shift = A.T @ (curvature[:, None] * A), A.T @ (curvature * (y - design.offset))
     inverse = _inverse(hessian)
 
-    def one_of_squares(lam: Array, u: Array, sums: SquaredSums) -> Certificate:
+    def one(lam: Array, u: Array, sums: SquaredSums) -> Certificate:
         m = inverse @ sums.slope_free
         line = m @ shift - sums.slope_target
         bend = sums.value - m @ sums.slope_free + m @ hessian @ m / 2
-        return judge(lam, u, sums.value, sums.slope, sums.slope_intercept, sums.slope - m @ lever, lambda t: t * line - t**2 * bend)
+        at = sums.value, sums.slope, sums.slope_intercept, sums.slope - m @ lever
+        return _judge(setup, design, scale, penalty, null, gap_defined, lam, u, *at, lambda t: t * line - t**2 * bend)
 
-    return jax.vmap(one_of_squares)(lams, scaled, sums)
+    return jax.vmap(one)(lams, scaled, sums)
 
 
 def _judge(

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._dtypes import is_number
 from ..losses import SquaredError
-from . import _at_once, _dual, _elastic, _lasso, _likelihood, _ridge, _targets, _together
+from . import _at_once, _by_moments, _dual, _elastic, _lasso, _likelihood, _ridge, _targets, _together
 from ._certificate import Certificate, Null, free_columns, null_model, why_no_gap
 from ._certified import certificates, reached, shortfall
 from ._columns import Sparse, refusal
@@ -71,7 +71,7 @@ def fit_lanes(
     slopes = _lasso.strengths(setup, design, penalty)
     no_gap = why_no_gap(setup, design, penalty) if slopes is None else None
     squares = _of_ridge(problem, interest) if slopes is None else None
-    solved = _in_one_program(problem, weights, slopes, squares, grid, ids, interest, gap_defined=no_gap is None)
+    solved = _in_one_program(problem, weights, slopes, squares, grid, ids, interest, tol, gap_defined=no_gap is None)
     if solved is None:
         solved = _apart(problem, weights, slopes, squares, grid, ids, interest, tol, gap_defined=no_gap is None)
     null, lams, answers, certificate = solved
@@ -148,6 +148,7 @@ def _in_one_program(
     grid: Any,
     ids: np.ndarray | None,
     interest: Interest,
+    tol: float,
     *,
     gap_defined: bool,
 ) -> Solved | None:
@@ -167,7 +168,12 @@ def _in_one_program(
     method = "homotopy" if paths is not None else "batch" if found.ridge is None else "ridge"
     closer = _by_the_dual(problem, weights, found.lams) if method == "batch" else None
     answers = Answers(coef, intercept, found.scales, method, found.ridge, knots, closer=closer)
-    return Solved(found.null, found.lams, answers, Certificate(*certificate))
+    certificate = Certificate(*certificate)
+    if _by_moments.serves(design) and not reached(certificate, coef, tol).all():  # what moments are not enough for
+        A, lanes, lams = free_columns(problem.setup, design.X, problem.free), len(coef), found.lams[:done]
+        taken = weights[:lanes], found.scales, coef, intercept
+        certificate = certificates(problem, A, found.null, lams, *taken, None, gap_defined=gap_defined)
+    return Solved(found.null, found.lams, answers, certificate)
 
 
 def _by_the_dual(problem: Problem, weights: np.ndarray, lams: np.ndarray) -> Callable[..., Followed] | None:

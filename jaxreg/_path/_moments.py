@@ -153,6 +153,36 @@ class Moments(NamedTuple):
     level: Array  # () or (T,)
 
 
+def sums_of_moments(
+    setup: Setup, moments: Moments, lane: Int[Array, ""] | int, coef: Float[Array, "k p"], intercept: Array
+) -> tuple[SquaredSums, Float[Array, "q p"]]:
+    """What :func:`squared_sums` finds, for one target and no feature without a penalty, in as many numbers as a lane's moments are.
+
+    Residuals are ``aᵀz`` with z = (w, −1, what the level lacks), so that every sum over the rows is a part of ``Σ v·aaᵀ·z``.
+    """
+    sums, p = moments.sums[lane], moments.center.size
+    total, one = sums[-1, -1], jnp.ones((coef.shape[0], 1), coef.dtype)
+    left = (coef @ moments.center)[:, None] - moments.level + (intercept if setup.intercept else 0.0)
+    z = jnp.concatenate([coef, -one, left], axis=1)
+    kappa = curvature_scale(setup.loss, total)
+    pushed = kappa * (z @ sums)
+    rest = pushed[:, -1]
+    slope, of_target = pushed[:, :p] + rest[:, None] * moments.center, pushed[:, p] + rest * moments.level
+    free, of_intercept = (rest[:, None], rest) if setup.intercept else (jnp.zeros_like(one[:, :0]), jnp.zeros_like(rest))
+    lever = kappa * (sums[-1, :p] + total * moments.center)[None]
+    return SquaredSums(jnp.sum(z * pushed, axis=1) / 2, slope, free, of_intercept, of_target), lever[: free.shape[1]]
+
+
+def at_null(setup: Setup, moments: Moments, v: Float[Array, "n"], terms: Float[Array, "n"]) -> tuple[Float[Array, "p"], Float[Array, "p"]]:
+    """Lane 0's (gradient where all coefficients are zero, no less than ``Σ|xᵢ|·termsᵢ``); v are its weights."""
+    zero, total = jnp.zeros((1, moments.center.size), v.dtype), jnp.sum(v)
+    found, lever = sums_of_moments(setup, moments, 0, zero, moments.level[None, None])
+    slope = found.slope[0] - found.slope_free[0] / (curvature_scale(setup.loss, total) * total) @ lever
+    squares = jnp.diagonal(moments.sums[0])[: zero.size] + total * moments.center**2
+    # By Cauchy and Schwarz: what a row of weight zero has is zero.
+    return slope, jnp.sqrt(squares * jnp.sum(terms**2 / jnp.where(v > 0, v, 1)))
+
+
 @functools.partial(jax.jit, static_argnames=("setup",))
 def reduce(
     setup: Setup, moments: Moments, lane: Int[Array, ""] | int, strengths: Float[Array, "p"], free: Bool[Array, "p"]

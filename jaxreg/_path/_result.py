@@ -20,7 +20,9 @@ class Path:
       lams: (L,) the λ, decreasing.
       coef: (L, p), or (L, p, targets) for several targets or classes; on the original scale of X.
       intercept: (L,) or (L, targets); zeros when there is none.
-      gap: (L,) duality gap relative to the null model's loss; NaN where none is defined (``gap_reason`` says why).
+      gap: (L,) duality gap relative to the null model's loss; NaN where none is defined (``gap_reason`` says why). It is computed apart
+        from the solver: from the rows, or, where second moments of X and y are much smaller than they are, from those, with what
+        random combinations of the answers have otherwise by the rows added (Freivalds, 1977).
       kkt: (L,) stationarity residual relative to the gradient at the null model.
       nonzeros: (L,) number of coefficients that are not zero.
       converged: (L,) bool: the gap (or, where undefined, the residual) is finite and within ``tol``, and the residual within √tol.
