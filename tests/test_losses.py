@@ -121,6 +121,16 @@ def test_extreme_predictors(size):
     assert np.all(np.isfinite(loss.curvature(rows, labels)))
 
 
+def test_the_logistic_loss_has_no_kink_for_autodiff(x64):
+    """Twice, from the value alone, also at 0, and to the last digits of values far out."""
+    loss = losses.Logistic()
+    zero = jnp.zeros(1)
+    assert float(jax.grad(lambda eta: loss(eta, zero))(zero)[0]) == 0.5
+    assert float(jax.hessian(lambda eta: loss(eta, zero))(zero)[0, 0]) == 0.25
+    eta = np.array([-700.0, -40.0, -1.0, 0.0, 1e-9, 3.0, 40.0, 1e5])
+    np.testing.assert_allclose(loss.pointwise(jnp.asarray(eta), jnp.zeros(8)), np.logaddexp(0, eta), rtol=4 * np.finfo(float).eps)
+
+
 def test_symmetric_multinomial():
     """A constant added to a row changes nothing; two classes are the logistic loss of the difference."""
     loss, y = losses.Multinomial(), jnp.array([0, 1, 1])

@@ -92,7 +92,7 @@ def _minimised(loss: Loss, columns: Any, lams: Float[Array, "k"], start: Float[A
         share = 0.0 if isinstance(loss, SquaredError) else jnp.minimum(0.1, jnp.sqrt(reached / aim.unit))
         wanted = jnp.where(best <= goal, jnp.inf, jnp.maximum(0.3 * goal, share * reached))
         D, E = newton(g, eta, wanted)
-        U = U + step_lengths(lambda t: value(U + t * D, eta + t * E), value(U, eta), jnp.sum(g * D, axis=1)) * D
+        U = U + step_lengths(lambda t: value(U + t * D, eta + t * E), value(U, eta), jnp.sum(g * D, axis=1))[0] * D
         eta = rows.combined(U) + columns.offset  # not added up: rounding would be, too
         g = gradient(U, eta)
         now = jnp.linalg.norm(g, axis=1)

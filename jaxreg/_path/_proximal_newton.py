@@ -161,6 +161,7 @@ def _one_by_one(
 class _Carry(NamedTuple):
     U: Float[Array, "k b"]
     eta: Float[Array, "k n"]
+    value: Float[Array, "k"]
     slope: Float[Array, "k b"]
     reached: Float[Array, "k"]
     best: Float[Array, "k"]  # of all residuals, and where it was
@@ -280,8 +281,7 @@ def _minimised(
         carry = carry._replace(hessian=jax.lax.cond(stale, inverted, lambda hessian, *_: hessian, hessian, used, curvatures))
         to = jax.lax.cond(carry.settled, newton, model, carry, curvatures)
         eta_to, promise = predictors(to), jnp.sum(g * (to - U) + penalty(to) - penalty(U), axis=1)
-        before = value(U, eta)
-        t = _together.step_lengths(lambda t: value(U + t * (to - U), eta + t * (eta_to - eta)), before, promise)
+        t, below = _together.step_lengths(lambda t: value(U + t * (to - U), eta + t * (eta_to - eta)), carry.value, promise)
         to, eta_to = jnp.where(t > 0, to, U), jnp.where(t > 0, eta_to, eta)
         whole = t == 1  # there the target's exact zeros survive
         U, eta = jnp.where(whole, to, U + t * (to - U)), jnp.where(whole, eta_to, eta + t * (eta_to - eta))
@@ -289,7 +289,7 @@ def _minimised(
         now = off(U, g)
         gaining = now < 0.7 * carry.best
         if patient:
-            gaining = gaining | (before - value(U, eta) > jnp.sqrt(eps) * jnp.abs(before))
+            gaining = gaining | (carry.value - below > jnp.sqrt(eps) * jnp.abs(below))
         gain, left = jnp.log(carry.reached / now), jnp.log(now / goal)
         steps = jnp.where(left > 0, jnp.where(gain > 0, left / gain, jnp.inf), 0)
         # What pushes at coefficients that Newton's steps leave alone is small, and the last of them was worth it.
@@ -299,6 +299,7 @@ def _minimised(
         return _Carry(
             U,
             eta,
+            below,
             g,
             now,
             jnp.minimum(now, carry.best),
@@ -318,6 +319,6 @@ def _minimised(
     first = off(start, g)
     none = jnp.zeros((), int)
     endless, settled = jnp.full_like(lams, jnp.inf), jnp.zeros((), bool)
-    carry = _Carry(start, eta, g, first, first, start, jnp.zeros(lams.shape, int), endless, hessian, settled, none)
+    carry = _Carry(start, eta, value(start, eta), g, first, first, start, jnp.zeros(lams.shape, int), endless, hessian, settled, none)
     carry = jax.lax.while_loop(unfinished, body, carry)
     return carry.champion, carry.best, carry.hessian

@@ -117,21 +117,24 @@ def worst(excess: np.ndarray, members: int) -> np.ndarray:
     return new[np.argsort(-excess[new], kind="stable")[: max(BLOCK, members)]]
 
 
-def step_lengths(at: Callable[[Array], Array], before: Float[Array, "k"], promise: Float[Array, "k"]) -> Float[Array, "k 1"]:
-    """Of each λ, 1 or what it takes of halves for ``at(lengths)`` to fall enough (Lee et al. 2014, eq. 2.17), but for rounding.
+def step_lengths(
+    at: Callable[[Array], Array], before: Float[Array, "k"], promise: Float[Array, "k"]
+) -> tuple[Float[Array, "k 1"], Float[Array, "k"]]:
+    """(lengths, values there) of each λ: 1 or what it takes of halves for ``at(lengths)`` to fall enough, but for rounding.
 
-    0 where no length does, be it that the direction is worthless or not finite.
+    That is Lee et al. 2014, eq. 2.17. 0 where no length does, be it that the direction is worthless or not finite.
     """
     room = 16 * jnp.finfo(before.dtype).eps * jnp.abs(before)
 
     # What is decided is carried: worked out again for the loop's condition it could round to the other side, and never end.
-    def shorten(tried: tuple[Array, Array]) -> tuple[Array, Array]:
+    def shorten(tried: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         t = jnp.where(tried[1], tried[0] / 2, tried[0])
-        return t, ~(at(t[:, None]) <= before + 1e-4 * t * promise + room) & (t > _SHORTEST)
+        value = at(t[:, None])
+        return t, ~(value <= before + 1e-4 * t * promise + room) & (t > _SHORTEST), value
 
-    first = (jnp.full_like(before, 2.0), jnp.ones(before.shape, bool))  # the first step tried is a whole one
-    t, _ = jax.lax.while_loop(lambda tried: jnp.any(tried[1]), shorten, first)
-    return jnp.where(t > _SHORTEST, t, 0)[:, None]
+    first = (jnp.full_like(before, 2.0), jnp.ones(before.shape, bool), before)  # the first step tried is a whole one
+    t, _, value = jax.lax.while_loop(lambda tried: jnp.any(tried[1]), shorten, first)
+    return jnp.where(t > _SHORTEST, t, 0)[:, None], jnp.where(t > _SHORTEST, value, before)
 
 
 class Aim(NamedTuple):
