@@ -51,9 +51,12 @@ def test_the_sums_are_those_of_the_rows(x64, intercept):
     setup = Setup(MEAN, intercept, False, None, 8)
     design = Design(jnp.asarray(X), jnp.asarray(y), jnp.asarray(offset), jnp.zeros(8, bool), None, None)
     moments = _moments.summed(design, v[None], [], *_moments.means(design, v))[0]
-    sums, lever = _moments.sums_of_moments(setup, moments, 0, jnp.asarray(w), jnp.asarray(b if intercept else b[:, :0]))
+    center = np.asarray(_moments.middle(setup, moments))
+    np.testing.assert_allclose(center, v @ X / v.sum() if intercept else np.zeros(8), rtol=1e-12)
+    level = jnp.asarray(b + (w @ center)[:, None] if intercept else b[:, :0])
+    sums, lever = _moments.sums_of_moments(setup, moments, 0, jnp.asarray(w), level)
     residual = w @ X.T + offset - y + (b if intercept else 0)
-    s = 2 * v / v.sum() * residual
+    s, X = 2 * v / v.sum() * residual, X - center
     # Products of numbers up to 100, summed over 60 rows.
     close = {"rtol": 1e-11, "atol": 1e-11}
     np.testing.assert_allclose(sums.value, (v / v.sum() * residual**2).sum(axis=1), **close)
@@ -113,6 +116,28 @@ def test_ridge_of_wrong_moments_is_flagged(monkeypatch):
     with moments_with(monkeypatch, wrong_at(2, -2, 1e-3)), pytest.warns(jaxreg.ConvergenceWarning, match="did not reach tol"):
         fit = jaxreg.path(X, y, jaxreg.L2(), loss=MEAN, lams=20)
     assert not fit.converged.any()
+
+
+@pytest.mark.parametrize("shape", [(400, 20), (40, 60)], ids=["moments", "rows"])
+@pytest.mark.parametrize("penalty", [jaxreg.L1(), jaxreg.ElasticNet(), jaxreg.L2()], ids=lambda p: type(p).__name__)
+@pytest.mark.parametrize("standardize", [False, True])
+def test_means_that_are_large_beside_the_spreads_cost_no_digits(penalty, standardize, shape):
+    """Of columns 1 ± 1e-5: residuals of uncentred columns would be their rounding."""
+    X, y = made(5, *shape)
+    fit = jaxreg.path(1 + 1e-5 * X, y, penalty, loss=MEAN, lams=20, standardize=standardize)
+    assert fit.converged.all()
+    assert fit.gap.max() < 1e-13
+
+
+@pytest.mark.parametrize("penalty", [jaxreg.L1(), jaxreg.ElasticNet(), jaxreg.L2()], ids=lambda p: type(p).__name__)
+def test_nor_do_they_change_the_answer(penalty):
+    X, y = made(5, 400, 20)
+    far = 1 + 1e-5 * X
+    options = {"loss": MEAN, "standardize": True}
+    fit = jaxreg.path(far, y, penalty, lams=20, **options)
+    near = jaxreg.path((far - 1) * 1e5, y, penalty, lams=fit.lams, **options)
+    # A mean of 1 and deviations of 1e-6 to 1e-4 leave them 10 digits.
+    np.testing.assert_allclose(fit.coef * 1e-5, near.coef, atol=1e-8)
 
 
 def test_what_moments_are_too_coarse_for_is_judged_by_the_rows(monkeypatch):

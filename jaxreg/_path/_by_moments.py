@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 from .._penalties import Penalty
 from ._certificate import Certificate, Null, certify_sums
 from ._engine import Design, Setup
-from ._moments import Moments, squared_sums, sums_of_moments
+from ._moments import Moments, middle, squared_sums, sums_of_moments
 
 _COMBINATIONS = 4  # of a lane's answers
 _FEW = 256  # features up to which float32's rounding of their products leaves something of its tolerance
@@ -49,19 +49,26 @@ def certify(
     shares = np.random.default_rng(0).normal(size=(_COMBINATIONS, lams.size))
     shares = jnp.asarray(shares - shares.mean(axis=1, keepdims=True) + 1 / lams.size, coef.dtype)
 
+    center = middle(setup, moments)
+
     def one(lane: Array, v: Array, scale: Array, coef: Array, intercept: Array) -> Certificate:
         of_lane = functools.partial(sums_of_moments, setup, moments, lane)
-        scaled = coef * scale
-        found = certify_sums(setup, design, v, scale, A, penalty, null, lams, scaled, *of_lane(coef, intercept), gap_defined)
-        mixed = shares @ coef, shares @ intercept
-        said, seen = of_lane(*mixed)[0], squared_sums(setup, design, v, A, *mixed)[0]
-        error = _norm((seen.slope - said.slope) / scale)
+        level = intercept + (coef @ center)[:, None] if setup.intercept else intercept
+        found = certify_sums(setup, design, v, scale, A, penalty, null, lams, coef * scale, *of_lane(coef, level), gap_defined)
+        mixed = shares @ coef, shares @ level
+        said, seen = of_lane(*mixed)[0], squared_sums(setup, design, v, A, *mixed, center=center)[0]
+        error = seen.slope - said.slope
         of_target, of_intercept = (
             _norm((x - y)[:, None]) for x, y in ((seen.slope_target, said.slope_target), (seen.slope_intercept, said.slope_intercept))
         )
-        # A gap is off by twice ⟨z, error⟩ at most, z the coefficients, the target's −1 and the intercept.
-        off = jnp.max(jnp.linalg.norm(scaled, axis=1)) * error + of_target + jnp.max(jnp.abs(intercept), initial=0.0) * of_intercept
-        return Certificate(found.gap + 2 * off / null.unit, found.kkt + jnp.hypot(error, of_intercept) / null.size, found.loss)
+        # A gap is off by twice ⟨z, error⟩ at most, z the coefficients, the target's −1 and the intercept; in units of each column's own.
+        spread = jnp.sqrt(jnp.diagonal(moments.sums[lane])[: scale.size])
+        unit = jnp.where(spread > 0, spread, 1)
+        off = jnp.max(jnp.linalg.norm(coef * unit, axis=1)) * _norm(error / unit)
+        off += of_target + jnp.max(jnp.abs(level), initial=0.0) * of_intercept
+        return Certificate(
+            found.gap + 2 * off / null.unit, found.kkt + jnp.hypot(_norm(error / scale), of_intercept) / null.size, found.loss
+        )
 
     return jax.vmap(one)(jnp.arange(len(weights)), weights, scales, coef, intercept)
 

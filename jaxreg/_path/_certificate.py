@@ -201,17 +201,21 @@ def certify(
     scaled: Array | None,
     gap_defined: bool,
     support: Array | None = None,
+    center: Array | None = None,
 ) -> Certificate:
     """Gap and stationarity residual of answers ``coef`` (lams, p[, T]) and ``intercept`` (lams, T or 0).
 
     ``scaled`` are the coefficients of scaled columns, ``coef·scale`` but for rounding: what the penalty is asked about, since of
     coefficients that a penalty holds level that rounding would make a violation; None where it is that product. Where all
-    coefficients but those of a ``support`` are zero, that saves squared error half of the work.
+    coefficients but those of a ``support`` are zero, that saves squared error half of the work; with an intercept its columns may count
+    from a ``center``, about their means, whose rounding would hide what is beside them.
     """
     loss, y = setup.loss, design.y
     scaled = coef * (scale if setup.outputs is None else scale[:, None]) if scaled is None else scaled
     if constant_curvature(setup):
-        found = squared_sums(setup, design, v, A, coef, intercept, support)
+        if center is not None:
+            intercept = intercept + (coef @ center)[:, None]
+        found = squared_sums(setup, design, v, A, coef, intercept, support, center)
         return certify_sums(setup, design, v, scale, A, penalty, null, lams, scaled, *found, gap_defined)
     judge = functools.partial(_judge, setup, design, scale, penalty, null, gap_defined)
 
@@ -252,11 +256,12 @@ def certify_lanes(
     lams: Array,
     lanes: tuple[Array | None, ...],
     gap_defined: bool,
+    center: Array | None = None,
 ) -> Certificate:
     """``certify`` of several lanes, ``LANES`` at a time: their (v, scale, coef, intercept, scaled) with a leading axis."""
 
     def one(lane: tuple[Any, ...]) -> Certificate:
-        return certify(setup, design, *lane[:2], A, penalty, null, lams, *lane[2:], gap_defined)
+        return certify(setup, design, *lane[:2], A, penalty, null, lams, *lane[2:], gap_defined, center=center)
 
     return jax.lax.map(one, lanes, batch_size=LANES)
 

@@ -10,6 +10,7 @@ from ._certificate import LANES, Certificate, Null, certify, certify_lanes, cons
 from ._columns import Sparse
 from ._follow import CHUNK, part_of
 from ._inputs import Problem
+from ._moments import means
 from ._together import room_for
 
 _SMALLEST = 128  # places of a support: few sizes, each is compiled anew
@@ -26,6 +27,7 @@ def certificates(
     chunk = _certified_together(len(lams), problem.design.y.size, wide=wide)
     together = min(LANES, len(v)) if wide and len(v[0]) >= coef.shape[2] else 1
     supports = _supports(coef) if wide and together == 1 else None
+    center = means(problem.design, v[0])[0] if wide and setup.intercept else None
     parts = []
     for start in range(0, len(lams), chunk):
         rest = A, problem.penalty, null, part_of(lams, start, chunk)
@@ -35,11 +37,11 @@ def certificates(
             those = slice(min(first, len(v) - together), first + together)  # the last ones reach back: each number is compiled anew
             taken = tuple(None if x is None else x[those] for x in (v, scale, *own))
             if together > 1:
-                found = certify_lanes(setup, problem.design, *rest, taken, gap_defined=gap_defined)
+                found = certify_lanes(setup, problem.design, *rest, taken, gap_defined=gap_defined, center=center)
             else:
                 one = [None if x is None else x[0] for x in taken]
                 support = None if supports is None else supports[first]
-                found = certify(setup, problem.design, *one[:2], *rest, *one[2:], gap_defined=gap_defined, support=support)
+                found = certify(setup, problem.design, *one[:2], *rest, *one[2:], gap_defined=gap_defined, support=support, center=center)
                 found = [x[None] for x in found]
             lanes.append([np.asarray(x)[first - those.start :] for x in found])
         parts.append([np.concatenate(column) for column in zip(*lanes, strict=True)])

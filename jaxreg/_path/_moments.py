@@ -117,10 +117,12 @@ def squared_sums(
     coef: Float[Array, "k p"],
     intercept: Array,
     support: Int[Array, "s"] | None = None,
+    center: Float[Array, "p"] | None = None,
 ) -> tuple[SquaredSums, Float[Array, "q p"]]:
     """Those sums, and ``Aᵀ·diag(curvature)·X``: one pass over the rows, in blocks whose residuals at all answers stay in the cache.
 
-    Coefficients outside of the ``support``, if there is one, are zero.
+    Coefficients outside of the ``support``, if there is one, are zero. With a ``center``, columns of a dense X are what they are beyond
+    it, and the intercept is theirs.
     """
     response, curvature = design.y - design.offset, setup.loss.curvature(design.offset, design.y, v)
     zero = jnp.zeros(coef.shape[0], coef.dtype)
@@ -133,9 +135,14 @@ def squared_sums(
         return sums, (curvature[:, None] * A).T @ design.X
 
     inner = coef if support is None else coef[:, support]
-    own = () if support is None else (design.X[:, support],)
+
+    def beyond(x: Array, at: Array | None = None) -> Array:
+        return x if center is None else x - (center if at is None else center[at])
+
+    own = () if support is None else (beyond(design.X[:, support], support),)
 
     def of_block(x: Array, target: Array, free: Array, bend: Array, *own: Array) -> tuple[SquaredSums, Array]:
+        x = beyond(x)
         residual = inner @ (own[0] if own else x).T + level - target
         s = bend * residual
         total = jnp.sum(s, axis=1) if setup.intercept else zero
@@ -154,23 +161,30 @@ class Moments(NamedTuple):
 
 
 def sums_of_moments(
-    setup: Setup, moments: Moments, lane: Int[Array, ""] | int, coef: Float[Array, "k p"], intercept: Array
+    setup: Setup, moments: Moments, lane: Int[Array, ""] | int, coef: Float[Array, "k p"], level: Array
 ) -> tuple[SquaredSums, Float[Array, "q p"]]:
-    """What :func:`squared_sums` finds, for one target and no feature without a penalty, in as many numbers as a lane's moments are.
+    """What :func:`squared_sums` finds about ``middle(moments)``, for one target and no feature without a penalty.
 
-    Residuals are ``aᵀz`` with z = (w, −1, what the level lacks), so that every sum over the rows is a part of ``Σ v·aaᵀ·z``.
+    In as many numbers as a lane's moments are: residuals are ``aᵀz`` with z = (w, −1, what the level lacks), so that every sum over the
+    rows is a part of ``Σ v·aaᵀ·z``. ``level`` is the intercept there, (k, 1), or (k, 0).
     """
     sums, p = moments.sums[lane], moments.center.size
-    total, one = sums[-1, -1], jnp.ones((coef.shape[0], 1), coef.dtype)
-    left = (coef @ moments.center)[:, None] - moments.level + (intercept if setup.intercept else 0.0)
+    one = jnp.ones((coef.shape[0], 1), coef.dtype)
+    away = moments.center - middle(setup, moments)
+    left = (coef @ away)[:, None] - moments.level + (level if setup.intercept else 0.0)
     z = jnp.concatenate([coef, -one, left], axis=1)
-    kappa = curvature_scale(setup.loss, total)
+    kappa = curvature_scale(setup.loss, sums[-1, -1])
     pushed = kappa * (z @ sums)
     rest = pushed[:, -1]
-    slope, of_target = pushed[:, :p] + rest[:, None] * moments.center, pushed[:, p] + rest * moments.level
+    slope, of_target = pushed[:, :p] + rest[:, None] * away, pushed[:, p] + rest * moments.level
     free, of_intercept = (rest[:, None], rest) if setup.intercept else (jnp.zeros_like(one[:, :0]), jnp.zeros_like(rest))
-    lever = kappa * (sums[-1, :p] + total * moments.center)[None]
+    lever = kappa * (sums[-1, :p] + sums[-1, -1] * away)[None]
     return SquaredSums(jnp.sum(z * pushed, axis=1) / 2, slope, free, of_intercept, of_target), lever[: free.shape[1]]
+
+
+def middle(setup: Setup, moments: Moments) -> Float[Array, "p"]:
+    """What columns count from: an intercept makes up for their means, whose rounding would hide what is beside them."""
+    return moments.center if setup.intercept else jnp.zeros_like(moments.center)
 
 
 def at_null(setup: Setup, moments: Moments, v: Float[Array, "n"], terms: Float[Array, "n"]) -> tuple[Float[Array, "p"], Float[Array, "p"]]:
