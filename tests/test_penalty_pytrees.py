@@ -342,3 +342,12 @@ def test_one_centre_is_one_centre_under_jit_too():
     r = jnp.ones(2)
     both = L1(1.0).around(r) + L1(2.0).around(r)
     assert jax.jit(lambda p: p.prox(jnp.array([5.0, 0.0])))(both).tolist() == [2.0, 1.0]
+
+
+def test_thousands_of_groups_are_shown_by_the_first_and_the_last():
+    penalty = GroupLasso(groups=np.repeat(np.arange(1000), 5))
+    assert repr(penalty).startswith("GroupLasso(lam=1.0, groups=array([  0,   0, ..., 999, 999]")
+    with pytest.raises(UnknownOperation) as error:
+        (penalty + penalty).prox(np.zeros(5000))
+    assert len(str(error.value)) < 1000
+    assert repr(GroupLasso(groups=[0, 0, 1])) == "GroupLasso(lam=1.0, groups=array([0, 0, 1]), weights=None)"

@@ -360,4 +360,5 @@ class Penalty:
 
 
 def _shown(value: Any) -> str:
-    return repr(jax.tree.map(lambda x: x if is_concrete(x) else "traced", value))
+    with np.printoptions(threshold=12, edgeitems=2, linewidth=1000):  # of thousands of groups a message shows the first and the last
+        return repr(jax.tree.map(lambda x: x if is_concrete(x) else "traced", value))
