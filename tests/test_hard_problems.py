@@ -262,3 +262,25 @@ def test_columns_in_small_units_change_nothing_but_units(loss, penalty, dtype, u
     assert small.converged.all()
     # Coefficients of about 1 are as far off as the root of a gap.
     np.testing.assert_allclose(small.coef * unit, expected.coef, atol=1e-2 if dtype == np.float32 else 1e-6)
+
+
+@pytest.mark.parametrize("penalty", [jaxreg.L2(), pytest.param(jaxreg.L1(), marks=pytest.mark.slow)], ids=["ridge", "lasso"])
+@pytest.mark.parametrize(
+    "loss", ["Logistic", *(pytest.param(name, marks=pytest.mark.slow) for name in ("Poisson", "Multinomial", "SquaredError"))]
+)
+def test_columns_far_from_zero_beside_their_spread(loss, penalty):
+    """A mean of 1e4: what the sums of uncentred columns leave of their rounding would be a residual of some 1e-4."""
+    rng = np.random.default_rng(3)
+    Z = rng.normal(size=(200, 8))
+    eta = Z @ rng.normal(size=8) / 4
+    y = {
+        "Logistic": (eta + rng.logistic(size=200) > 0).astype(float),
+        "Poisson": rng.poisson(np.exp(eta)).astype(float),
+        "Multinomial": rng.integers(0, 3, 200),
+        "SquaredError": np.stack([eta, -eta], axis=1) + rng.normal(size=(200, 2)),  # of one target there are better ways
+    }[loss]
+    fit = jaxreg.path(1e4 + Z, y, penalty, loss=getattr(losses, loss)(), lams=10)
+    assert fit.converged.all()
+    near = jaxreg.path(Z, y, penalty, loss=getattr(losses, loss)(), lams=fit.lams)
+    assert fit.kkt.max() < 1e-6
+    np.testing.assert_allclose(fit.coef, near.coef, atol=1e-7)

@@ -232,7 +232,7 @@ def certify(
         return change, jnp.where(off, jnp.nan, nu)
 
     changes, nus = jax.lax.map(dual_point, (eta, slopes)) if gap_defined else (slopes, slopes)
-    pull = pulls(design.X, jnp.concatenate([slopes, nus]) if gap_defined else slopes)
+    pull = pulls(design.X, jnp.concatenate([slopes, nus]) if gap_defined else slopes, center)
 
     def one(args: tuple[Array, ...]) -> Certificate:
         lam, u, eta, slope, change, nu, g, g_nu = args

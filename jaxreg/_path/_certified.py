@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
 
 from ._certificate import LANES, Certificate, Null, certify, certify_lanes, constant_curvature
-from ._columns import Sparse
+from ._columns import Sparse, means
 from ._follow import CHUNK, part_of
 from ._inputs import Problem
-from ._moments import means
 from ._together import room_for
 
+_means = jax.jit(means)
 _SMALLEST = 128  # places of a support: few sizes, each is compiled anew
 _MANY = 1 << 17  # predictions at one λ, of which several times ten would fill the memory
 
@@ -27,7 +28,7 @@ def certificates(
     chunk = _certified_together(len(lams), problem.design.y.size, wide=wide)
     together = min(LANES, len(v)) if wide and len(v[0]) >= coef.shape[2] else 1
     supports = _supports(coef) if wide and together == 1 else None
-    center = means(problem.design, v[0])[0] if wide and setup.intercept else None
+    center = _means(problem.design.X, v[0]) if setup.intercept and not isinstance(problem.design.X, Sparse) else None
     parts = []
     for start in range(0, len(lams), chunk):
         rest = A, problem.penalty, null, part_of(lams, start, chunk)

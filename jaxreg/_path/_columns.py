@@ -21,6 +21,7 @@ _WIDTH = 8  # of a piece; of 4 to 32 the fastest at 30 and at 75 numbers a line
 _TOGETHER = 8  # vectors multiplied at once: a cache line of float64
 _BLOCK = 128  # columns of a Gram matrix made at once
 _CACHED = 1 << 18  # numbers of a block of rows
+CENTRED = 1024  # rows of a block of which a centred copy is made: it stays in the cache
 
 
 class Lines(NamedTuple):
@@ -133,11 +134,13 @@ def predictors(X: Matrix, coef: Float[Array, "l p ..."]) -> Float[Array, "l n ..
     return jnp.einsum("np,lp...->ln...", X, coef)
 
 
-def pulls(X: Matrix, slopes: Float[Array, "l n ..."]) -> Float[Array, "l p ..."]:
-    """Xᵀs for several s."""
+def pulls(X: Matrix, slopes: Float[Array, "l n ..."], center: Float[Array, "p"] | None = None) -> Float[Array, "l p ..."]:
+    """Xᵀs for several s, of columns of a dense X beyond a ``center``."""
     if isinstance(X, Sparse):
         return predictors(X.T, slopes)
-    return jnp.einsum("ln...,np->lp...", slopes, X)
+    if center is None:
+        return jnp.einsum("ln...,np->lp...", slopes, X)
+    return over_rows(X, (jnp.moveaxis(slopes, 1, 0),), lambda x, s: jnp.einsum("nl...,np->lp...", s, x - center), size=CENTRED)
 
 
 def over_rows(

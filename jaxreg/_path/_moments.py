@@ -11,10 +11,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from . import _columns
-from ._columns import Sparse, over_rows
+from ._columns import CENTRED, Sparse, over_rows
 from ._engine import Design, Setup, curvature_scale
 
-_ROWS = 1024  # a block's centred copy stays in the cache; of X as a whole there is a copy only where folds are put in order
 _HALVED = 128  # columns from which on a product is made of two
 
 
@@ -93,7 +92,7 @@ def second_moments(
         return left.T @ left, left.T @ right, right.T @ right
 
     def one(span: tuple[Array, Array]) -> Array:
-        corner, side, other = over_rows(design.X, (response, v), products, span, _ROWS)
+        corner, side, other = over_rows(design.X, (response, v), products, span, CENTRED)
         return jnp.block([[corner, side], [side.T, other]])
 
     return jax.lax.map(one, (jnp.concatenate([jnp.zeros(1, ends.dtype), ends[:-1]]), ends))
@@ -149,7 +148,7 @@ def squared_sums(
         found = SquaredSums(jnp.sum(s * residual, axis=1) / 2, s @ x, s @ free, total, s @ target)
         return found, (bend[:, None] * free).T @ x
 
-    return over_rows(design.X, (response, A, curvature, *own), of_block, size=_ROWS)
+    return over_rows(design.X, (response, A, curvature, *own), of_block, size=CENTRED)
 
 
 class Moments(NamedTuple):

@@ -55,7 +55,7 @@ def path(
         stays float32; jax arrays keep their dtype. A scipy.sparse matrix (of any format) or a BCOO is never made dense, and is
         centred in thought: smooth losses and squared error with L1, L2 or both, and every option; the rest asks for X.toarray(). No second
         method takes over where these miss ``tol``, and a working set holds 8192 features (``max_nonzeros`` stops before).
-        Columns whose mean is more than some 1e4 times their spread cost the certificate digits where the loss is not squared error of one
+        Columns whose mean is more than some 1e5 times their spread cost the certificate digits where the loss is not squared error of one
         target: centre them first.
       y: (n,) targets, (n, targets) for losses of numbers and counts (every target has each λ of the grid), classes coded
         0, 1, … for the likelihoods of classes, (n, 2) times and events (1, or 0 for censored) for ``Cox``.
