@@ -133,16 +133,16 @@ def _fit(
         paths = _lasso.several(setup, design, moments, lanes, kind, lams, rooms, most)
         coef, intercept, scales = paths.coef, paths.intercept, paths.unit.scale
     answers = weights, scales, coef, intercept, coef * scales[:, None]
-    center = moments.center if setup.intercept else None
+    origin = _moments.origin_of(setup, moments)
     if _by_moments.serves(design):
         certificate = _by_moments.certify(setup, design, moments, weights, scales, A, penalty, null, lams, coef, intercept, gap_defined)
     elif len(lanes) == 1:
         v, of_lane, *own = (x[0] for x in answers)
-        own = certify(setup, design, v, of_lane, A, penalty, null, lams, *own, gap_defined, center=center)
+        own = certify(setup, design, v, of_lane, A, penalty, null, lams, *own, gap_defined, origin=origin)
         certificate = jax.tree.map(lambda x: x[None], own)
     else:
         padded = part_of(lanes, 0, -(-len(lanes) // LANES) * LANES)
-        found = certify_lanes(setup, design, A, penalty, null, lams, tuple(x[padded] for x in answers), gap_defined, center)
+        found = certify_lanes(setup, design, A, penalty, null, lams, tuple(x[padded] for x in answers), gap_defined, origin)
         certificate = jax.tree.map(lambda x: x[: len(lanes)], found)
     sound = sound & (~relative | (jnp.isfinite(null.lambda_max) & (null.lambda_max > 0)))
     if paths is not None:

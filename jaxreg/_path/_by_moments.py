@@ -19,9 +19,9 @@ from jaxtyping import Array, Float
 from .._penalties import Penalty
 from ._certificate import Certificate, Null, certify_sums
 from ._engine import Design, Setup
-from ._moments import Moments, middle, squared_sums, sums_of_moments
+from ._moments import Moments, origin_of, squared_sums, sums_of_moments
 
-_COMBINATIONS = 4  # of a lane's answers
+_COMBINATIONS = 8  # of a lane's answers
 _FEW = 256  # features up to which float32's rounding of their products leaves something of its tolerance
 
 
@@ -49,30 +49,34 @@ def certify(
     shares = np.random.default_rng(0).normal(size=(_COMBINATIONS, lams.size))
     shares = jnp.asarray(shares - shares.mean(axis=1, keepdims=True) + 1 / lams.size, coef.dtype)
 
-    center = middle(setup, moments)
+    origin = origin_of(setup, moments)
 
     def one(lane: Array, v: Array, scale: Array, coef: Array, intercept: Array) -> Certificate:
-        of_lane = functools.partial(sums_of_moments, setup, moments, lane)
-        level = intercept + (coef @ center)[:, None] if setup.intercept else intercept
-        found = certify_sums(setup, design, v, scale, A, penalty, null, lams, coef * scale, *of_lane(coef, level), gap_defined)
+        level = intercept if origin is None else origin.level(coef, intercept)
+        of_lane = functools.partial(sums_of_moments, setup, moments, lane, origin=origin)
         mixed = shares @ coef, shares @ level
-        said, seen = of_lane(*mixed)[0], squared_sums(setup, design, v, A, *mixed, center=center)[0]
-        error = seen.slope - said.slope
-        of_target, of_intercept = (
-            _norm((x - y)[:, None]) for x, y in ((seen.slope_target, said.slope_target), (seen.slope_intercept, said.slope_intercept))
+        said, seen = of_lane(*mixed)[0], squared_sums(setup, design, v, A, *mixed, origin=origin)[0]
+        error, of_target, of_intercept = (
+            _sizes(x - y)
+            for x, y in (
+                (seen.slope, said.slope),
+                (seen.slope_target, said.slope_target),
+                (seen.slope_intercept, said.slope_intercept),
+            )
         )
-        # A gap is off by twice ⟨z, error⟩ at most, z the coefficients, the target's −1 and the intercept; in units of each column's own.
-        spread = jnp.sqrt(jnp.diagonal(moments.sums[lane])[: scale.size])
-        unit = jnp.where(spread > 0, spread, 1)
-        off = jnp.max(jnp.linalg.norm(coef * unit, axis=1)) * _norm(error / unit)
-        off += of_target + jnp.max(jnp.abs(level), initial=0.0) * of_intercept
-        return Certificate(
-            found.gap + 2 * off / null.unit, found.kkt + jnp.hypot(_norm(error / scale), of_intercept) / null.size, found.loss
-        )
+        sums = of_lane(coef, level)
+        found = certify_sums(setup, design, v, scale, A, penalty, null, lams, coef * scale, *sums, origin, gap_defined, error)
+        # Beside what a dual point may lack, values are off by ⟨z, error⟩, z the coefficients, the target's −1 and the intercept.
+        off = 2 * (jnp.abs(coef) @ error + of_target + jnp.sum(jnp.abs(level), axis=1) * of_intercept)
+        residual = found.kkt + jnp.hypot(jnp.linalg.norm(error / scale), of_intercept) / null.size
+        return Certificate(found.gap + off / null.unit, residual, found.loss)
 
     return jax.vmap(one)(jnp.arange(len(weights)), weights, scales, coef, intercept)
 
 
-def _norm(errors: Float[Array, "k m"]) -> Float[Array, ""]:
-    """The root of their mean square norm: about that of the root of the sum over all answers, of which no one's is larger."""
-    return jnp.sqrt(jnp.mean(jnp.sum(errors**2, axis=1)))
+def _sizes(errors: Float[Array, "k ..."]) -> Float[Array, "..."]:
+    """How large an error may be in an answer, from those of combinations: the root of their mean square.
+
+    That is about the root of the sum over all answers: no one's is larger, and most are smaller by far.
+    """
+    return jnp.sqrt(jnp.mean(errors**2, axis=0))

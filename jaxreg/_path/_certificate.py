@@ -28,7 +28,7 @@ from ..losses._base import gram_of
 from ._columns import Matrix, Sparse, dense_columns, over_rows, pulls
 from ._engine import Design, Setup, all_predictors, bounded
 from ._known import ask
-from ._moments import Moments, SquaredSums, at_null, squared_sums
+from ._moments import Moments, Origin, SquaredSums, at_null, squared_sums
 
 
 class Null(NamedTuple):
@@ -201,22 +201,20 @@ def certify(
     scaled: Array | None,
     gap_defined: bool,
     support: Array | None = None,
-    center: Array | None = None,
+    origin: Origin | None = None,
 ) -> Certificate:
     """Gap and stationarity residual of answers ``coef`` (lams, p[, T]) and ``intercept`` (lams, T or 0).
 
     ``scaled`` are the coefficients of scaled columns, ``coef·scale`` but for rounding: what the penalty is asked about, since of
     coefficients that a penalty holds level that rounding would make a violation; None where it is that product. Where all
-    coefficients but those of a ``support`` are zero, that saves squared error half of the work; with an intercept its columns may count
-    from a ``center``, about their means, whose rounding would hide what is beside them.
+    coefficients but those of a ``support`` are zero, that saves squared error half of the work. An ``origin`` needs an intercept.
     """
     loss, y = setup.loss, design.y
     scaled = coef * (scale if setup.outputs is None else scale[:, None]) if scaled is None else scaled
     if constant_curvature(setup):
-        if center is not None:
-            intercept = intercept + (coef @ center)[:, None]
-        found = squared_sums(setup, design, v, A, coef, intercept, support, center)
-        return certify_sums(setup, design, v, scale, A, penalty, null, lams, scaled, *found, gap_defined)
+        level = intercept if origin is None else origin.level(coef, intercept)
+        found = squared_sums(setup, design, v, A, coef, level, support, origin)
+        return certify_sums(setup, design, v, scale, A, penalty, null, lams, scaled, *found, origin, gap_defined)
     judge = functools.partial(_judge, setup, design, scale, penalty, null, gap_defined)
 
     # The products with X of all λ together: each is one pass over X.
@@ -232,7 +230,7 @@ def certify(
         return change, jnp.where(off, jnp.nan, nu)
 
     changes, nus = jax.lax.map(dual_point, (eta, slopes)) if gap_defined else (slopes, slopes)
-    pull = pulls(design.X, jnp.concatenate([slopes, nus]) if gap_defined else slopes, center)
+    pull = pulls(design.X, jnp.concatenate([slopes, nus]) if gap_defined else slopes, None if origin is None else origin.columns)
 
     def one(args: tuple[Array, ...]) -> Certificate:
         lam, u, eta, slope, change, nu, g, g_nu = args
@@ -256,12 +254,12 @@ def certify_lanes(
     lams: Array,
     lanes: tuple[Array | None, ...],
     gap_defined: bool,
-    center: Array | None = None,
+    origin: Origin | None = None,
 ) -> Certificate:
     """``certify`` of several lanes, ``LANES`` at a time: their (v, scale, coef, intercept, scaled) with a leading axis."""
 
     def one(lane: tuple[Any, ...]) -> Certificate:
-        return certify(setup, design, *lane[:2], A, penalty, null, lams, *lane[2:], gap_defined, center=center)
+        return certify(setup, design, *lane[:2], A, penalty, null, lams, *lane[2:], gap_defined, origin=origin)
 
     return jax.lax.map(one, lanes, batch_size=LANES)
 
@@ -278,13 +276,15 @@ def certify_sums(
     scaled: Array,
     sums: SquaredSums,
     lever: Float[Array, "q p"],
+    origin: Origin | None,
     gap_defined: bool,
+    blur: Float[Array, "p"] | float = 0.0,
 ) -> Certificate:
-    """``certify`` of the squared error of one target, from what ``squared_sums`` finds."""
+    """``certify`` of the squared error of one target, from what ``squared_sums`` finds; ``blur`` is as in ``_judge``."""
     # With the curvature 2c the same for every λ, ν = s − 2c·Am and all that is asked of it follow from sums over the rows.
-    y = design.y
-    curvature = setup.loss.curvature(design.offset, y, v)
-    hessian, shift = A.T @ (curvature[:, None] * A), A.T @ (curvature * (y - design.offset))
+    curvature = setup.loss.curvature(design.offset, design.y, v)
+    target = design.y - design.offset - (0.0 if origin is None else origin.target)
+    hessian, shift = A.T @ (curvature[:, None] * A), A.T @ (curvature * target)
     inverse = _inverse(hessian)
 
     def one(lam: Array, u: Array, sums: SquaredSums) -> Certificate:
@@ -292,7 +292,7 @@ def certify_sums(
         line = m @ shift - sums.slope_target
         bend = sums.value - m @ sums.slope_free + m @ hessian @ m / 2
         at = sums.value, sums.slope, sums.slope_intercept, sums.slope - m @ lever
-        return _judge(setup, design, scale, penalty, null, gap_defined, lam, u, *at, lambda t: t * line - t**2 * bend)
+        return _judge(setup, design, scale, penalty, null, gap_defined, lam, u, *at, lambda t: t * line - t**2 * bend, blur)
 
     return jax.vmap(one)(lams, scaled, sums)
 
@@ -311,8 +311,12 @@ def _judge(
     slope_intercept: Array,
     slope_nu: Array,
     dual_value: Callable[[Array], Array],
+    blur: Array | float = 0.0,
 ) -> Certificate:
-    """One λ, from the gradient ``slope`` = Xᵀs, ``slope_nu`` = Xᵀν and ``dual_value(t)`` = ⟨tν, o⟩ − F*(tν)."""
+    """One λ, from the gradient ``slope`` = Xᵀs, ``slope_nu`` = Xᵀν and ``dual_value(t)`` = ⟨tν, o⟩ − F*(tν).
+
+    ``blur`` is by how much numbers of ``slope_nu`` may be larger, under a penalty of which a dual point asks more if they are.
+    """
     factor = scale if setup.outputs is None else scale[:, None]
     member = bounded(penalty.at(lam), design, scale, setup.outputs)
     # In small units of X what rounding leaves of the intercept's equation would outweigh all the others.
@@ -320,7 +324,7 @@ def _judge(
     kkt = jnp.sqrt(member.subdiff_distance(u, slope / factor) ** 2 + jnp.sum(left**2)) / null.size
     if not gap_defined:
         return Certificate(jnp.full((), jnp.nan, u.dtype), kkt, value)
-    dual = jnp.where(member.free(u), 0.0, -slope_nu / factor)
+    dual = jnp.where(member.free(u), 0.0, -(slope_nu + jnp.where(slope_nu < 0, -blur, blur)) / factor)
     # Towards a bound that is finite a dual point may be as large as it likes.
     tight = dual
     if design.lower is not None and design.upper is not None:

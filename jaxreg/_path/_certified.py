@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ._certificate import LANES, Certificate, Null, certify, certify_lanes, constant_curvature
 from ._columns import Sparse, means
+from ._engine import Design, Setup
 from ._follow import CHUNK, part_of
 from ._inputs import Problem
+from ._moments import Origin, mean_target
 from ._together import room_for
 
-_means = jax.jit(means)
 _SMALLEST = 128  # places of a support: few sizes, each is compiled anew
 _MANY = 1 << 17  # predictions at one λ, of which several times ten would fill the memory
 
@@ -28,7 +31,9 @@ def certificates(
     chunk = _certified_together(len(lams), problem.design.y.size, wide=wide)
     together = min(LANES, len(v)) if wide and len(v[0]) >= coef.shape[2] else 1
     supports = _supports(coef) if wide and together == 1 else None
-    center = _means(problem.design.X, v[0]) if setup.intercept and not isinstance(problem.design.X, Sparse) else None
+    origin = None
+    if setup.intercept and not isinstance(problem.design.X, Sparse):
+        origin = _origin(setup, problem.design, v[0])
     parts = []
     for start in range(0, len(lams), chunk):
         rest = A, problem.penalty, null, part_of(lams, start, chunk)
@@ -38,15 +43,20 @@ def certificates(
             those = slice(min(first, len(v) - together), first + together)  # the last ones reach back: each number is compiled anew
             taken = tuple(None if x is None else x[those] for x in (v, scale, *own))
             if together > 1:
-                found = certify_lanes(setup, problem.design, *rest, taken, gap_defined=gap_defined, center=center)
+                found = certify_lanes(setup, problem.design, *rest, taken, gap_defined=gap_defined, origin=origin)
             else:
                 one = [None if x is None else x[0] for x in taken]
                 support = None if supports is None else supports[first]
-                found = certify(setup, problem.design, *one[:2], *rest, *one[2:], gap_defined=gap_defined, support=support, center=center)
+                found = certify(setup, problem.design, *one[:2], *rest, *one[2:], gap_defined=gap_defined, support=support, origin=origin)
                 found = [x[None] for x in found]
             lanes.append([np.asarray(x)[first - those.start :] for x in found])
         parts.append([np.concatenate(column) for column in zip(*lanes, strict=True)])
     return Certificate(*(np.concatenate(column, axis=1)[:, : len(lams)] for column in zip(*parts, strict=True)))
+
+
+@functools.partial(jax.jit, static_argnames=("setup",))
+def _origin(setup: Setup, design: Design, v: Any) -> Origin:
+    return Origin(means(design.X, v), mean_target(design, v) if constant_curvature(setup) else jnp.zeros((), design.X.dtype))
 
 
 def _supports(coef: Any) -> np.ndarray | None:

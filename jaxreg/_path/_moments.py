@@ -98,6 +98,17 @@ def second_moments(
     return jax.lax.map(one, (jnp.concatenate([jnp.zeros(1, ends.dtype), ends[:-1]]), ends))
 
 
+class Origin(NamedTuple):
+    """What columns and target count from: an intercept makes up for their means, whose rounding would hide what is beside them."""
+
+    columns: Float[Array, "p"]
+    target: Float[Array, ""]
+
+    def level(self, coef: Float[Array, "... p"], intercept: Float[Array, "... 1"]) -> Float[Array, "... 1"]:
+        """The intercept there."""
+        return intercept + (coef @ self.columns)[..., None] - self.target
+
+
 class SquaredSums(NamedTuple):
     """Of the squared error at several answers (a leading axis), with s its gradient in η."""
 
@@ -116,14 +127,15 @@ def squared_sums(
     coef: Float[Array, "k p"],
     intercept: Array,
     support: Int[Array, "s"] | None = None,
-    center: Float[Array, "p"] | None = None,
+    origin: Origin | None = None,
 ) -> tuple[SquaredSums, Float[Array, "q p"]]:
     """Those sums, and ``Aᵀ·diag(curvature)·X``: one pass over the rows, in blocks whose residuals at all answers stay in the cache.
 
-    Coefficients outside of the ``support``, if there is one, are zero. With a ``center``, columns of a dense X are what they are beyond
-    it, and the intercept is theirs.
+    Coefficients outside of the ``support``, if there is one, are zero. Columns of a dense X, the target and the intercept count from an
+    ``origin``, if there is one.
     """
     response, curvature = design.y - design.offset, setup.loss.curvature(design.offset, design.y, v)
+    response = response if origin is None else response - origin.target
     zero = jnp.zeros(coef.shape[0], coef.dtype)
     level = intercept if setup.intercept else jnp.zeros((coef.shape[0], 1), coef.dtype)
     if isinstance(design.X, Sparse):
@@ -136,7 +148,7 @@ def squared_sums(
     inner = coef if support is None else coef[:, support]
 
     def beyond(x: Array, at: Array | None = None) -> Array:
-        return x if center is None else x - (center if at is None else center[at])
+        return x if origin is None else x - (origin.columns if at is None else origin.columns[at])
 
     own = () if support is None else (beyond(design.X[:, support], support),)
 
@@ -160,36 +172,39 @@ class Moments(NamedTuple):
 
 
 def sums_of_moments(
-    setup: Setup, moments: Moments, lane: Int[Array, ""] | int, coef: Float[Array, "k p"], level: Array
+    setup: Setup, moments: Moments, lane: Int[Array, ""] | int, coef: Float[Array, "k p"], level: Array, origin: Origin | None
 ) -> tuple[SquaredSums, Float[Array, "q p"]]:
-    """What :func:`squared_sums` finds about ``middle(moments)``, for one target and no feature without a penalty.
+    """What :func:`squared_sums` finds, for one target and no feature without a penalty, in as many numbers as a lane's moments are.
 
-    In as many numbers as a lane's moments are: residuals are ``aᵀz`` with z = (w, −1, what the level lacks), so that every sum over the
-    rows is a part of ``Σ v·aaᵀ·z``. ``level`` is the intercept there, (k, 1), or (k, 0).
+    Residuals are ``aᵀz`` with z = (w, −1, what the level lacks), so that every sum over the rows is a part of ``Σ v·aaᵀ·z``. ``level`` is
+    the intercept at the origin, (k, 1), or (k, 0).
     """
     sums, p = moments.sums[lane], moments.center.size
     one = jnp.ones((coef.shape[0], 1), coef.dtype)
-    away = moments.center - middle(setup, moments)
-    left = (coef @ away)[:, None] - moments.level + (level if setup.intercept else 0.0)
+    away, above = moments.center, moments.level
+    if origin is not None:
+        away, above = away - origin.columns, above - origin.target
+    left = (coef @ away)[:, None] - above + (level if setup.intercept else 0.0)
     z = jnp.concatenate([coef, -one, left], axis=1)
     kappa = curvature_scale(setup.loss, sums[-1, -1])
     pushed = kappa * (z @ sums)
     rest = pushed[:, -1]
-    slope, of_target = pushed[:, :p] + rest[:, None] * away, pushed[:, p] + rest * moments.level
+    slope, of_target = pushed[:, :p] + rest[:, None] * away, pushed[:, p] + rest * above
     free, of_intercept = (rest[:, None], rest) if setup.intercept else (jnp.zeros_like(one[:, :0]), jnp.zeros_like(rest))
     lever = kappa * (sums[-1, :p] + sums[-1, -1] * away)[None]
     return SquaredSums(jnp.sum(z * pushed, axis=1) / 2, slope, free, of_intercept, of_target), lever[: free.shape[1]]
 
 
-def middle(setup: Setup, moments: Moments) -> Float[Array, "p"]:
-    """What columns count from: an intercept makes up for their means, whose rounding would hide what is beside them."""
-    return moments.center if setup.intercept else jnp.zeros_like(moments.center)
+def origin_of(setup: Setup, moments: Moments) -> Origin | None:
+    """That of moments of one target; without an intercept there is none but zero."""
+    return Origin(moments.center, moments.level) if setup.intercept else None
 
 
 def at_null(setup: Setup, moments: Moments, v: Float[Array, "n"], terms: Float[Array, "n"]) -> tuple[Float[Array, "p"], Float[Array, "p"]]:
     """Lane 0's (gradient where all coefficients are zero, no less than ``Σ|xᵢ|·termsᵢ``); v are its weights."""
     zero, total = jnp.zeros((1, moments.center.size), v.dtype), jnp.sum(v)
-    found, lever = sums_of_moments(setup, moments, 0, zero, moments.level[None, None])
+    origin = origin_of(setup, moments)
+    found, lever = sums_of_moments(setup, moments, 0, zero, jnp.zeros((1, 1), v.dtype), origin)
     slope = found.slope[0] - found.slope_free[0] / (curvature_scale(setup.loss, total) * total) @ lever
     squares = jnp.diagonal(moments.sums[0])[: zero.size] + total * moments.center**2
     # By Cauchy and Schwarz: what a row of weight zero has is zero.
